@@ -1,0 +1,192 @@
+"""The command line: ``python -m gptcore train | generate | tokens | parameters``.
+
+Exit codes: 0 all is well; 1 the work failed; 2 the request can't be carried out as it stands; 130 interrupted.
+An error is one line that says what, which value, and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig, help_for
+
+TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
+    "epochs": int,
+    "steps": int,
+    "batch_size": int,
+    "lr": float,
+    "weight_decay": float,
+    "seed": int,
+    "eval_every": int,
+    "eval_batches": int,
+    "stride": int,
+    "train_fraction": float,
+    "sample_at": str,
+    "sample_prompt": str,
+    "sample_tokens": int,
+    "optimiser": str,
+    "precision": str,
+    "warmup_steps": int,
+    "min_lr": float,
+    "grad_clip": float,
+}
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gptcore", description="Train and question a GPT in the open.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _train_arguments(commands.add_parser("train", help="train a model; everything is written to one folder"))
+    _generate_arguments(commands.add_parser("generate", help="go on with a prompt"))
+    tokens = commands.add_parser("tokens", help="show a text's tokens and their ids")
+    tokens.add_argument("text", help="the text itself, or - to read it from standard input")
+    tokens.add_argument("--special", action="store_true", help="read <|endoftext|> as the special token 50256")
+    ledger = commands.add_parser("parameters", help="count a model's parameters, part by part")
+    ledger.add_argument("--preset", choices=MODEL_PRESETS, default="book-124m", help="the model's shape")
+    ledger.add_argument("--all", action="store_true", help="every tensor instead of five lines")
+    return parser
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--text", metavar="FILE|NAME", help="a file, or a key such as the-verdict")
+    parser.add_argument("--preset", choices=MODEL_PRESETS, default="class", help="model and settings to start from")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the run")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument("--reference", action="store_true", help=help_for(TrainConfig, "reference"))
+    for name, kind in TRAIN_OVERRIDES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=help_for(TrainConfig, name))
+
+
+def _generate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR|FILE", help="a run's folder, or weights")
+    parser.add_argument("--prompt", required=True, help="what to go on with")
+    parser.add_argument("--temperature", type=float, default=1.0, help=help_for(SamplingConfig, "temperature"))
+    parser.add_argument("--top-k", type=int, help=help_for(SamplingConfig, "top_k"))
+    parser.add_argument("--top-p", type=float, help=help_for(SamplingConfig, "top_p"))
+    parser.add_argument("--seed", type=int, default=123, help=help_for(SamplingConfig, "seed"))
+    parser.add_argument("--max-new-tokens", type=int, default=50, help="how many tokens to add")
+    parser.add_argument("--weights", choices=("best", "last"), default="best", help="which weights of a run's folder")
+
+
+def _settings(arguments: argparse.Namespace) -> TrainConfig:
+    """The preset's settings with what was said on the command line."""
+    said = {name: getattr(arguments, name) for name in TRAIN_OVERRIDES if getattr(arguments, name) is not None}
+    if "epochs" in said and "steps" not in said:
+        said["steps"] = None  # epochs were asked for, so a preset's number of steps gives way
+    if arguments.reference:
+        said["reference"] = True
+    return replace(TRAIN_PRESETS[arguments.preset], **said)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train in this process with a progress bar; the folder is written as for any other run."""
+    from gptcore.corpora import find_text
+    from gptcore.runs.store import Run, create_run
+    from gptcore.runs.worker import execute
+
+    if arguments.resume is not None:
+        if not (arguments.resume / "config.json").is_file():
+            raise ValueError(f"{arguments.resume} holds no run to go on with")
+        run = Run(arguments.resume)
+    elif arguments.text is None or arguments.out is None:
+        raise ValueError("train needs --text and --out, or --resume")
+    else:
+        run = create_run(
+            arguments.out, find_text(arguments.text), MODEL_PRESETS[arguments.preset], _settings(arguments)
+        )
+    with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar:
+        end = execute(run, lambda record, state: _report(bar, record, state))
+    if end == "failed":
+        raise RuntimeError(run.status["reason"])
+    print(f"{end}: {run.folder}")
+    return 0
+
+
+def _report(bar: tqdm[Any], record: Any, state: Any) -> None:
+    """One record on the terminal: the bar moves, evaluations and samples stand above it."""
+    if bar.total is None:
+        bar.total = state.total_steps
+        bar.initial = bar.n = max(0, state.step - 1)
+    step = getattr(record, "step", -1)
+    bar.update(state.step - bar.n)
+    if record.train_loss is not None:
+        validation = "-" if record.val_loss is None else f"{record.val_loss:.3f}"
+        name = "untrained" if step < 0 else f"step {step}"
+        bar.write(f"{name}: train loss {record.train_loss:.3f}, validation loss {validation}")
+    if record.sample is not None:
+        bar.write(f"  {record.sample.text!r}")
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Print the prompt and what a model makes of it, token by token."""
+    from gptcore.sampling import generate as draw_tokens
+    from gptcore.library import load_model
+
+    config = SamplingConfig(
+        temperature=arguments.temperature, top_k=arguments.top_k, top_p=arguments.top_p, seed=arguments.seed
+    )
+    model, tokenizer = load_model(arguments.model, arguments.weights)
+    ids = tokenizer.encode(arguments.prompt)
+    for drawn in draw_tokens(model, ids, config, arguments.max_new_tokens):
+        ids.append(drawn.token_id)
+    print(tokenizer.decode(ids))
+    return 0
+
+
+def tokens(arguments: argparse.Namespace) -> int:
+    """Print each visible piece of a text with its ids."""
+    from gptcore.tokenizer import load_tokenizer
+
+    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    spans = load_tokenizer().spans(text, special=arguments.special)
+    for span in spans:
+        print(f"{' '.join(map(str, span.ids)):>20}  {span.text!r}")
+    print(f"{sum(len(span.ids) for span in spans):,} tokens, {len(text):,} characters")
+    return 0
+
+
+def parameters(arguments: argparse.Namespace) -> int:
+    """Print the ledger of a preset."""
+    from gptcore.parameters import count_parameters, parameter_table, part_groups
+
+    config = MODEL_PRESETS[arguments.preset]
+    total = count_parameters(config)
+    if arguments.all:
+        for row in parameter_table(config).itertuples():
+            print(f"{row.part:40} {row.formula:40} {row.count:>15,}")
+    else:
+        for part, count in part_groups(config).items():
+            print(f"{part:20} {count:>15,} {count / total:>7.1%}")
+    print(f"{'total':20} {total:>15,}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; see the module's head for the exit codes."""
+    arguments = _arguments().parse_args(argv)
+    commands = {"train": train, "generate": generate, "tokens": tokens, "parameters": parameters}
+    try:
+        return commands[arguments.command](arguments)
+    except (ValueError, FileExistsError) as error:
+        print(f"gptcore: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError) as error:
+        print(f"gptcore: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gptcore: interrupted; go on with --resume", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

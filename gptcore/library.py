@@ -1,0 +1,41 @@
+"""One way to load any model this program can talk with, wherever its weights lie.
+
+A run's folder, a file of this program, a file or folder of GPT-2's shape: the caller need not know which.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gptcore.checkpoint import is_ours, load_weights
+from gptcore.model import GPTModel
+from gptcore.paths import BUNDLED_MODELS
+from gptcore.pretrained import load_gpt2
+from gptcore.tokenizer import Tokenizer, load_tokenizer
+
+
+def load_model(path: Path, weights: str = "best") -> tuple[GPTModel, Tokenizer]:
+    """A model in evaluation mode, and the tokenizer that belongs to it.
+
+    Args:
+        path: A run's folder, a weights file of this program, or GPT-2 weights (file or folder).
+        weights: For a run's folder, the "best" weights by validation loss or the "last"; the other ones serve where
+            these are missing.
+
+    Raises:
+        ValueError: Nothing there that can be loaded; the message says why.
+    """
+    if (path / "config.json").is_file() and (path / "text.txt").is_file():
+        other = "last" if weights == "best" else "best"
+        found = [path / f"{which}.safetensors" for which in (weights, other)]
+        path = next((file for file in found if file.is_file()), found[0])
+    if not path.exists():
+        raise ValueError(f"{path} does not exist: there are no weights to load")
+    if path.is_file() and is_ours(path):
+        return load_weights(path)
+    return load_gpt2(path), load_tokenizer()
+
+
+def bundled_model() -> Path:
+    """The small model that comes with this program, trained by it (see the card beside it)."""
+    return BUNDLED_MODELS / "pocket.safetensors"

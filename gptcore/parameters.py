@@ -1,0 +1,139 @@
+"""The ledger: every number that a model learns, by part, with the formula that counts it.
+
+How to read it: ``parameter_table`` counts from the configuration alone, so that GPT-2 XL is counted in milliseconds
+and no memory is spent; ``check_ledger`` holds the formula to a real model. ``training_memory`` says what a run needs.
+
+People meet 124 M, 163 M, 162 M, 117 M and 85 M for "the same" model. Each is this table with one switch moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+
+from gptcore.config import GPTConfig
+
+if TYPE_CHECKING:  # counting needs no PyTorch
+    from torch import nn
+
+FLOAT32_BYTES = 4
+
+
+class Leaf(NamedTuple):
+    """One learned tensor: its name in the model, its shape, and the shape in letters."""
+
+    part: str
+    shape: tuple[int, ...]
+    letters: str
+    shared: bool = False  # a tied head is the token embedding again and counts nothing
+
+
+def _block_leaves(config: GPTConfig, prefix: str) -> Iterator[Leaf]:
+    C = config.emb_dim
+    yield Leaf(f"{prefix}.attention.qkv.weight", (3 * C, C), "3C x C")
+    if config.qkv_bias:
+        yield Leaf(f"{prefix}.attention.qkv.bias", (3 * C,), "3C")
+    yield Leaf(f"{prefix}.attention.out_proj.weight", (C, C), "C x C")
+    yield Leaf(f"{prefix}.attention.out_proj.bias", (C,), "C")
+    yield Leaf(f"{prefix}.feed_forward.up.weight", (4 * C, C), "4C x C")
+    yield Leaf(f"{prefix}.feed_forward.up.bias", (4 * C,), "4C")
+    yield Leaf(f"{prefix}.feed_forward.down.weight", (C, 4 * C), "C x 4C")
+    yield Leaf(f"{prefix}.feed_forward.down.bias", (C,), "C")
+    for norm in ("norm1", "norm2"):
+        yield Leaf(f"{prefix}.{norm}.weight", (C,), "C")
+        yield Leaf(f"{prefix}.{norm}.bias", (C,), "C")
+
+
+def leaves(config: GPTConfig) -> Iterator[Leaf]:
+    """Every learned tensor of a model, in the model's own order, under the model's own names."""
+    V, T, C = config.vocab_size, config.context_length, config.emb_dim
+    yield Leaf("token_embedding.weight", (V, C), "V x C")
+    yield Leaf("position_embedding.weight", (T, C), "T x C")
+    for layer in range(config.n_layers):
+        yield from _block_leaves(config, f"blocks.{layer}")
+    yield Leaf("final_norm.weight", (C,), "C")
+    yield Leaf("final_norm.bias", (C,), "C")
+    yield Leaf("head.weight", (V, C), "V x C", shared=config.tie_weights)
+
+
+def parameter_table(config: GPTConfig) -> pd.DataFrame:
+    """The ledger of a configuration; nothing is allocated.
+
+    Args:
+        config: Any shape of model.
+
+    Returns:
+        One row per learned tensor: part (its name in the model), shape, formula (with today's numbers), count.
+        The counts sum to the total: a tied head counts 0.
+
+    >>> int(parameter_table(GPTConfig(qkv_bias=True, tie_weights=True))["count"].sum())
+    124439808
+    """
+    rows = []
+    for leaf in leaves(config):
+        numbers = " x ".join(f"{n:,}" for n in leaf.shape)
+        formula = "the token embedding again: 0" if leaf.shared else f"{leaf.letters} = {numbers}"
+        rows.append((leaf.part, leaf.shape, formula, 0 if leaf.shared else prod(leaf.shape)))
+    return pd.DataFrame(rows, columns=["part", "shape", "formula", "count"])
+
+
+def count_parameters(config: GPTConfig) -> int:
+    """How many numbers a model of this shape learns.
+
+    >>> count_parameters(GPTConfig(context_length=64, emb_dim=16, n_heads=4, n_layers=4))
+    1622208
+    """
+    return sum(prod(leaf.shape) for leaf in leaves(config) if not leaf.shared)
+
+
+def part_groups(config: GPTConfig) -> dict[str, int]:
+    """The ledger in five lines: what the dictionary, the positions and the transformer itself cost.
+
+    >>> groups = part_groups(GPTConfig(context_length=64, emb_dim=16, n_heads=4, n_layers=4))
+    >>> groups["token embedding"] + groups["output head"]
+    1608224
+    """
+    groups = dict.fromkeys(("token embedding", "position embedding", "blocks", "final norm", "output head"), 0)
+    names = {"token_embedding": "token embedding", "position_embedding": "position embedding", "head": "output head"}
+    names |= {"blocks": "blocks", "final_norm": "final norm"}
+    for leaf in leaves(config):
+        if not leaf.shared:
+            groups[names[leaf.part.split(".", 1)[0]]] += prod(leaf.shape)
+    return groups
+
+
+def check_ledger(model: nn.Module, config: GPTConfig) -> None:
+    """Hold the formula to a real model.
+
+    Raises:
+        AssertionError: The ledger names, shapes or counts something else than the model has.
+    """
+    by_formula = {leaf.part: leaf.shape for leaf in leaves(config) if not leaf.shared}
+    by_module = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    if by_formula != by_module:
+        wrong = sorted(set(by_formula.items()) ^ set(by_module.items()))
+        raise AssertionError(f"ledger and model disagree on {wrong[:6]}")
+
+
+def training_memory(config: GPTConfig, batch_size: int) -> dict[str, int]:
+    """What one training step holds in memory, in bytes, by purpose.
+
+    Weights, gradients and AdamW's two moments are exact in float32. Activations are an estimate: per token and block
+    about 18 C numbers and, at the head, logits with their gradient.
+
+    >>> sum(training_memory(GPTConfig(context_length=64, emb_dim=16, n_heads=4, n_layers=4), 16).values()) > 2**28
+    True
+    """
+    weights = count_parameters(config) * FLOAT32_BYTES
+    tokens = batch_size * config.context_length
+    per_block = 18 * config.emb_dim + 2 * config.n_heads * config.context_length * (config.drop_rate > 0)
+    return {
+        "weights": weights,
+        "gradients": weights,
+        "optimiser": 2 * weights,
+        "activations": tokens * config.n_layers * per_block * FLOAT32_BYTES,
+        "logits": 3 * tokens * config.vocab_size * FLOAT32_BYTES,
+    }

@@ -1,0 +1,300 @@
+"""The training loop: guess, measure, correct, a few hundred times, and report every step to whoever asks.
+
+How to read it: ``update`` is one correction; ``evaluate`` measures without learning; ``train`` repeats the first and
+now and then does the second. ``train`` is a generator: it knows nothing of who watches, and does nothing unless asked
+for the next record. So a progress bar, a file and a test all drive the same loop.
+
+Two orders of play: a *reference* run meets its windows in the book's order and gives the book's digits. Any other run
+meets them in an order that follows from (seed, epoch) alone, so evaluating, sampling or being watched never changes
+a loss. "Step n" is the state after update n + 1, as in the book, whose counter starts at -1.
+
+What is left out: where records and weights are kept (``checkpoint``, ``runs``), and what makes it quick (``fast``).
+Source: Raschka, section 5.2 and appendix D; Radford et al. 2018 for the schedule.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from gptcore import fast
+from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
+from gptcore.loss import mean_loss
+from gptcore.model import GPTModel
+from gptcore.sampling import generate
+from gptcore.windows import TrainingData, book_plain_order, book_shuffled_order, epoch_order, make_windows
+
+SGD_MOMENTUM = 0.9
+GREEDY = SamplingConfig(temperature=0.0)
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a number; the last finite weights are unharmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the model says after ``step`` when asked to go on; step -1 is before any update."""
+
+    step: int
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UntrainedRecord:
+    """Losses before any update, in nats a token; no validation loss where no window fits."""
+
+    train_loss: float
+    val_loss: float | None
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One update. Losses are in nats a token; ``seconds`` counts from the start of the run, evaluations included."""
+
+    step: int
+    epoch: int
+    tokens_seen: int
+    batch_loss: float
+    grad_norm: float
+    lr: float
+    seconds: float
+    train_loss: float | None = None
+    val_loss: float | None = None
+    sample: Sample | None = None
+
+
+Record = UntrainedRecord | StepRecord
+
+
+@dataclass(slots=True)
+class TrainingState:
+    """Everything that a run needs to go on; PyTorch's global random state belongs to it and is saved with it.
+
+    Attributes:
+        step: Updates done.
+        order: The order of windows in the epoch that is under way, (windows,), int64.
+        seconds: Time spent so far.
+    """
+
+    model: GPTModel
+    optimiser: torch.optim.Optimizer
+    config: TrainConfig
+    data: TrainingData
+    step: int = 0
+    order: Tensor | None = None
+    seconds: float = 0.0
+
+    def windows(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of one part of the text, both (windows, T)."""
+        T = self.model.config.context_length
+        return make_windows(ids, T, self.config.stride or T)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Full batches in one reading of the training text; a last short one is left out."""
+        return len(self.windows(self.data.train_ids)[0]) // self.config.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Updates from start to end."""
+        return self.config.steps or self.config.epochs * self.batches_per_epoch
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD over all parameters; a reference run takes PyTorch's plain AdamW, as the book does."""
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(
+            model.parameters(), lr=config.lr, momentum=SGD_MOMENTUM, weight_decay=config.weight_decay
+        )
+    if config.reference:
+        return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return fast.fused_adamw(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+
+
+def new_state(model_config: GPTConfig, config: TrainConfig, data: TrainingData) -> TrainingState:
+    """A run at its beginning. Sets PyTorch's global seed: weights and dropout follow from it."""
+    torch.manual_seed(config.seed)
+    model = GPTModel(replace(model_config, vocab_size=data.tokenizer.vocab_size))
+    return TrainingState(model, make_optimiser(model, config), config, data)
+
+
+def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
+    """The learning rate of one update: a line up, then constant or a cosine down.
+
+    >>> [round(learning_rate(s, 6, TrainConfig(lr=1.0, warmup_steps=2, min_lr=0.0)), 2) for s in range(6)]
+    [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    if config.min_lr is None:
+        return config.lr
+    progress = (step - config.warmup_steps) / max(1, total_steps - 1 - config.warmup_steps)
+    return config.min_lr + (config.lr - config.min_lr) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def batch_loss(state: TrainingState, inputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of a batch: logits then cross-entropy, or both in one where a run need not be the book's."""
+    if state.config.reference:
+        return mean_loss(state.model(inputs), targets)
+    return fast.fused_loss(state.model, inputs, targets, state.config.precision)
+
+
+def update(state: TrainingState, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
+    """Learn from one batch.
+
+    Args:
+        state: Changed in place: the weights and the optimiser's memory, not the step.
+        inputs: (B, T), int64.
+        targets: (B, T), int64.
+
+    Returns:
+        The loss before the update (nats a token) and the length of the gradient before clipping.
+
+    Raises:
+        DivergedError: The loss or the gradient is NaN or infinite; the weights stay as they were.
+    """
+    state.model.train()
+    state.optimiser.zero_grad()
+    loss = batch_loss(state, inputs, targets)
+    loss.backward()
+    longest = state.config.grad_clip or math.inf
+    grad_norm = nn.utils.clip_grad_norm_(state.model.parameters(), longest)
+    if not bool(torch.isfinite(loss) & torch.isfinite(grad_norm)):
+        lr = state.optimiser.param_groups[0]["lr"]
+        raise DivergedError(f"diverged at step {state.step}; learning rate {lr:g}: choose a smaller one")
+    state.optimiser.step()
+    return loss.item(), grad_norm.item()
+
+
+def next_batch(state: TrainingState) -> tuple[Tensor, Tensor]:
+    """The windows of the next update, (B, T) each; a new epoch begins with a new order."""
+    inputs, targets = state.windows(state.data.train_ids)
+    epoch, position = divmod(state.step, state.batches_per_epoch)
+    if state.order is None or position == 0:
+        reference = state.config.reference
+        state.order = book_shuffled_order(len(inputs)) if reference else epoch_order(len(inputs), state.config.seed, epoch)
+    chosen = state.order[position * state.config.batch_size :][: state.config.batch_size]
+    return inputs[chosen], targets[chosen]
+
+
+def _mean_over_batches(state: TrainingState, ids: Tensor, order: Tensor, batches: int | None) -> float | None:
+    """The unweighted mean of batch losses in evaluation mode; None where the part holds no window."""
+    inputs, targets = state.windows(ids)
+    losses = []
+    state.model.eval()
+    with torch.no_grad():
+        for chosen in order.split(state.config.batch_size)[:batches]:
+            losses.append(batch_loss(state, inputs[chosen], targets[chosen]).item())
+    return sum(losses) / len(losses) if losses else None
+
+
+def _spread(windows: int, wanted: int) -> Tensor:
+    """Up to ``wanted`` windows, the same ones at every evaluation, evenly spread over the text."""
+    return torch.linspace(0, windows - 1, min(wanted, windows)).round().long() if windows else torch.arange(0)
+
+
+def evaluate(state: TrainingState) -> tuple[float | None, float | None]:
+    """Training and validation loss in evaluation mode, on the same number of batches where there are as many.
+
+    A reference run follows the book: new loaders are made, the training one shuffled, and that moves the global
+    random numbers. Any other run looks at fixed windows and draws nothing.
+
+    Returns:
+        Mean nats a token over at most ``eval_batches`` batches of each part.
+    """
+    batches = state.config.eval_batches
+    # drop_last holds for the book's training loader at evaluation, too.
+    train_windows = state.batches_per_epoch * state.config.batch_size
+    all_train = len(state.windows(state.data.train_ids)[0])
+    validation = len(state.windows(state.data.validation_ids)[0])
+    if state.config.reference:
+        train_order = book_shuffled_order(all_train)[:train_windows]
+        train_loss = _mean_over_batches(state, state.data.train_ids, train_order, batches)
+        validation_order = book_plain_order(validation)
+    else:
+        wanted = batches * state.config.batch_size
+        train_loss = _mean_over_batches(state, state.data.train_ids, _spread(all_train, wanted), None)
+        validation_order = _spread(validation, wanted)
+    return train_loss, _mean_over_batches(state, state.data.validation_ids, validation_order, batches)
+
+
+def untrained(state: TrainingState) -> UntrainedRecord:
+    """Losses and sample before any update, over all windows in a reference run; draws no random number."""
+    losses = []
+    for ids in (state.data.train_ids, state.data.validation_ids):
+        windows = len(state.windows(ids)[0])
+        wanted = windows if state.config.reference else state.config.eval_batches * state.config.batch_size
+        losses.append(_mean_over_batches(state, ids, _spread(windows, wanted), None))
+    train_loss, val_loss = losses
+    if train_loss is None:
+        raise ValueError("the training text holds no window")
+    return UntrainedRecord(train_loss, val_loss, say(state, -1))
+
+
+def say(state: TrainingState, step: int) -> Sample:
+    """Let the model go on with the prompt, greedily; no global random number is drawn."""
+    tokenizer, prompt = state.data.tokenizer, state.data.prompt
+    ids = tokenizer.encode(prompt)
+    drawn = generate(state.model, ids, GREEDY, state.config.sample_tokens)
+    return Sample(step, prompt, tokenizer.decode(ids + [token.token_id for token in drawn]))
+
+
+def _sample_is_due(state: TrainingState, done: int, evaluated: bool) -> bool:
+    """After the last update always; else at each evaluation or at each epoch's end, as the settings say."""
+    if done == state.total_steps:
+        return True
+    return evaluated if state.config.sample_at == "evaluation" else done % state.batches_per_epoch == 0
+
+
+def train(state: TrainingState) -> Iterator[Record]:
+    """Train from where the state stands to the end, one record at a time.
+
+    Between two records the state is whole: it may be saved there, and a run that goes on from it gives the same
+    losses as one that was never stopped.
+
+    Args:
+        state: A new run (``new_state``) or one that was loaded; changed in place.
+
+    Yields:
+        At a new run's start an UntrainedRecord; then one StepRecord per update, with losses where it was evaluated.
+
+    Raises:
+        DivergedError: The loss is NaN or infinite.
+    """
+    started = time.perf_counter() - state.seconds
+    total, per_epoch = state.total_steps, state.batches_per_epoch
+    tokens_per_step = state.config.batch_size * state.model.config.context_length
+    if state.step == 0:
+        yield untrained(state)
+    while state.step < total:
+        step = state.step
+        inputs, targets = next_batch(state)
+        lr = learning_rate(step, total, state.config)
+        for group in state.optimiser.param_groups:
+            group["lr"] = lr
+        loss, grad_norm = update(state, inputs, targets)
+        evaluated = step % state.config.eval_every == 0 or (step + 1 == total and not state.config.reference)
+        train_loss, val_loss = evaluate(state) if evaluated else (None, None)
+        sample = say(state, step) if _sample_is_due(state, step + 1, evaluated) else None
+        state.step += 1
+        state.seconds = time.perf_counter() - started
+        yield StepRecord(
+            step=step,
+            epoch=step // per_epoch,
+            tokens_seen=state.step * tokens_per_step,
+            batch_loss=loss,
+            grad_norm=grad_norm,
+            lr=lr,
+            seconds=state.seconds,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            sample=sample,
+        )

@@ -1,0 +1,257 @@
+"""The fast pieces against the plain code that they stand for, within the tolerances that fast.py states."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gptcore import fast
+from gptcore.config import GPT2_VOCAB_SIZE, GPTConfig
+from gptcore.model import GPTModel
+
+Problem = tuple[Tensor, Tensor, Tensor]
+Result = tuple[Tensor, Tensor, Tensor]
+
+
+def problem(N: int, C: int, V: int, seed: int = 0) -> Problem:
+    """Hidden states as a norm leaves them, a head as GPT-2 starts it, and targets."""
+    g = torch.Generator().manual_seed(seed)
+    hidden, weight = torch.randn(N, C, generator=g), 0.02 * torch.randn(V, C, generator=g)
+    return hidden.requires_grad_(), weight.requires_grad_(), torch.randint(V, (N,), generator=g)
+
+
+def with_gradients(loss: Tensor, hidden: Tensor, weight: Tensor) -> Result:
+    return loss.detach(), *torch.autograd.grad(loss, (hidden, weight))
+
+
+def plain(hidden: Tensor, weight: Tensor, targets: Tensor) -> Result:
+    return with_gradients(F.cross_entropy(F.linear(hidden, weight), targets), hidden, weight)
+
+
+def fused(hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype = torch.float32) -> Result:
+    return with_gradients(fast.fused_cross_entropy(hidden, weight, targets, dtype), hidden, weight)
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def model_and_batch(tie_weights: bool, drop_rate: float = 0.0) -> tuple[GPTModel, Tensor, Tensor]:
+    config = GPTConfig(
+        vocab_size=301,
+        context_length=8,
+        emb_dim=16,
+        n_heads=2,
+        n_layers=2,
+        drop_rate=drop_rate,
+        tie_weights=tie_weights,
+    )
+    torch.manual_seed(0)
+    ids = torch.randint(301, (3, 9))
+    return GPTModel(config), ids[:, :-1], ids[:, 1:]
+
+
+def gradients_of(model: GPTModel) -> dict[str, Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize(
+    ("N", "C", "V"), [(64, 16, 101), (1, 16, 101), (1, 1, 1), (7, 8, GPT2_VOCAB_SIZE), (61, 16, GPT2_VOCAB_SIZE)]
+)
+def test_float32_loss_and_gradients_are_those_of_the_plain_form(N: int, C: int, V: int) -> None:
+    arguments = problem(N, C, V)
+    for found, expected in zip(fused(*arguments), plain(*arguments), strict=True):
+        # atol is the promise for a mean over many tokens; a single token's gradient has entries near 1.
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=4e-8 if N > 1 else 1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 10, 64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_chunk_size_does_not_change_the_result(rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = problem(20, 16, 101)
+    whole = fused(*arguments, dtype)
+    monkeypatch.setattr(fast, "_chunk_rows", lambda *_: rows)
+    monkeypatch.setattr(fast, "SLAB", 16 * 30)  # slabs of 30 rows: 101 = 3 x 30 + 11
+    for found, expected in zip(fused(*arguments, dtype), whole, strict=True):
+        assert relative(found, expected) < (1e-6 if dtype == torch.float32 else 4e-3)
+
+
+@pytest.mark.parametrize(("N", "C", "V"), [(64, 16, 101), (1, 16, 101), (61, 16, GPT2_VOCAB_SIZE), (300, 64, 301)])
+def test_bfloat16_stays_within_its_tolerance(N: int, C: int, V: int) -> None:
+    arguments = problem(N, C, V)
+    (loss, *gradients), (plain_loss, *plain_gradients) = fused(*arguments, torch.bfloat16), plain(*arguments)
+    assert relative(loss, plain_loss) < 2e-3
+    for found, expected in zip(gradients, plain_gradients, strict=True):
+        assert relative(found, expected) < 4e-3
+        assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_target_whose_probability_underflows_keeps_its_true_loss(dtype: torch.dtype) -> None:
+    hidden, weight = torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [128.0], [-128.0]])
+    loss = fast.fused_cross_entropy(hidden, weight, torch.tensor([2, 0]), dtype)
+    assert loss.item() == pytest.approx((256 + 1.0986) / 2, rel=2e-3)
+
+
+def test_nan_in_the_hidden_state_shows_in_the_loss() -> None:
+    hidden, weight, targets = problem(4, 8, 11)
+    hidden.data[2, 3] = torch.nan
+    assert fast.fused_cross_entropy(hidden, weight, targets).isnan()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 0.25])
+def test_gradients_are_multiplied_by_grad_output(scale: float) -> None:
+    hidden, weight, targets = problem(5, 8, 11)
+    _, d_hidden, d_weight = plain(hidden, weight, targets)
+    (scale * fast.fused_cross_entropy(hidden, weight, targets)).backward()
+    torch.testing.assert_close(hidden.grad, scale * d_hidden)
+    torch.testing.assert_close(weight.grad, scale * d_weight)
+
+
+def test_numerical_differentiation_agrees() -> None:
+    hidden, weight, targets = problem(3, 4, 5)
+    arguments = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda h, w: fast.fused_cross_entropy(h, w, targets, torch.float64).double(), arguments, atol=1e-3, eps=1e-3
+    )
+
+
+def test_weight_gradient_becomes_grad_without_a_copy() -> None:
+    hidden, weight, targets = problem(5, 8, 11)
+    loss = fast.fused_cross_entropy(hidden, weight, targets)
+    assert isinstance(loss.grad_fn, torch.autograd.graph.Node)
+    made_in_forward = loss.grad_fn.gradients[1].data_ptr()  # type: ignore[attr-defined]
+    loss.backward()
+    assert weight.grad is not None
+    assert weight.grad.data_ptr() == made_in_forward
+
+
+def test_second_backward_is_refused_in_a_sentence() -> None:
+    hidden, weight, targets = problem(5, 8, 11)
+    loss = fast.fused_cross_entropy(hidden, weight, targets)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="goes backward once"):
+        loss.backward()
+
+
+def test_nothing_but_the_loss_is_made_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a weight gradient was made")
+
+    monkeypatch.setattr(fast, "_add_weight_gradient", refuse)
+    hidden, weight, targets = problem(5, 8, 11)
+    with torch.no_grad():
+        loss = fast.fused_cross_entropy(hidden, weight, targets)
+    assert not loss.requires_grad
+
+
+@pytest.mark.parametrize("target", [-100, 11, 63])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_target_outside_the_vocabulary_is_refused(target: int, dtype: torch.dtype) -> None:
+    hidden, weight, targets = problem(5, 8, 11)
+    targets[3] = target  # 63 is a row that exists only in the aligned copy
+    with pytest.raises((RuntimeError, IndexError), match="out of bounds"):
+        fast.fused_cross_entropy(hidden, weight, targets, dtype)
+
+
+def test_shapes_that_do_not_belong_together_are_named() -> None:
+    hidden, weight, targets = problem(5, 8, 11)
+    with pytest.raises(ValueError, match=r"hidden \(5, 8\), weight \(11, 7\), targets \(5,\)"):
+        fast.fused_cross_entropy(hidden, weight[:, :7], targets)
+    with pytest.raises(ValueError, match="0 targets"):
+        fast.fused_cross_entropy(hidden[:0], weight, targets[:0])
+
+
+@pytest.mark.parametrize("tie_weights", [True, False])
+def test_fused_loss_trains_every_parameter_as_the_plain_loss_does(tie_weights: bool) -> None:
+    model, inputs, targets = model_and_batch(tie_weights)
+    expected_loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+    expected_loss.backward()
+    expected = gradients_of(model)
+    model.zero_grad()
+    loss = fast.fused_loss(model, inputs, targets)
+    loss.backward()
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-6, atol=0)
+    found = gradients_of(model)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-7, msg=name)
+
+
+@pytest.mark.parametrize("tie_weights", [True, False])
+def test_gradients_of_two_batches_add_up(tie_weights: bool) -> None:
+    model, inputs, targets = model_and_batch(tie_weights)
+    fast.fused_loss(model, inputs, targets).backward()
+    once = gradients_of(model)
+    fast.fused_loss(model, inputs, targets).backward()
+    for name, gradient in gradients_of(model).items():
+        torch.testing.assert_close(gradient, 2 * once[name], msg=name)
+
+
+def test_bfloat16_loss_of_a_model_is_close_and_its_gradients_are_float32() -> None:
+    model, inputs, targets = model_and_batch(tie_weights=True)
+    exact = fast.fused_loss(model, inputs, targets)
+    rough = fast.fused_loss(model, inputs, targets, "bfloat16")
+    rough.backward()
+    assert rough.item() == pytest.approx(exact.item(), rel=2e-3)
+    assert rough.item() != exact.item()
+    assert {gradient.dtype for gradient in gradients_of(model).values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_loss_is_the_plain_loss_in_evaluation_mode(training: bool) -> None:
+    model, inputs, targets = model_and_batch(tie_weights=False, drop_rate=0.5)
+    expected = F.cross_entropy(model.eval()(inputs).flatten(0, 1), targets.flatten())
+    model.train(training)
+    loss = fast.evaluation_loss(model, inputs, targets)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert not loss.requires_grad
+    assert model.training is training
+
+
+def test_evaluation_puts_the_mode_back_when_it_fails() -> None:
+    model, inputs, targets = model_and_batch(tie_weights=False)
+    with pytest.raises(ValueError, match="exceed context_length"):
+        fast.evaluation_loss(model.train(), inputs.repeat(1, 2), targets)
+    assert model.training
+
+
+def test_no_global_random_number_is_drawn() -> None:
+    model, inputs, targets = model_and_batch(tie_weights=True)
+    before = torch.get_rng_state()
+    fast.bfloat16_pays.cache_clear()
+    fast.bfloat16_pays()
+    fast.fused_loss(model, inputs, targets, "bfloat16").backward()
+    fast.evaluation_loss(model, inputs, targets)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_fused_adamw_takes_the_steps_of_plain_adamw() -> None:
+    model, inputs, targets = model_and_batch(tie_weights=True)
+    twin = GPTModel(model.config)
+    twin.load_state_dict(model.state_dict())
+    ours = fast.fused_adamw(model.parameters(), lr=1e-3, weight_decay=0.1)
+    plain_adamw = torch.optim.AdamW(twin.parameters(), lr=1e-3, weight_decay=0.1)
+    for each, optimiser in ((model, ours), (twin, plain_adamw)):
+        for _ in range(3):
+            optimiser.zero_grad()
+            F.cross_entropy(each(inputs).flatten(0, 1), targets.flatten()).backward()
+            optimiser.step()
+    assert ours.defaults["fused"]
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(value, twin.get_parameter(name), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("float32", "bfloat16", "pays"), [(2.0, 1.0, True), (1.1, 1.0, False), (1.0, 5.0, False)])
+def test_bfloat16_pays_only_when_it_is_measured_to_be_clearly_faster(
+    float32: float, bfloat16: float, pays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {torch.float32: float32, torch.bfloat16: bfloat16}
+    monkeypatch.setattr(fast, "_gemm_seconds", seconds.__getitem__)
+    fast.bfloat16_pays.cache_clear()
+    assert fast.bfloat16_pays() is pays
+    monkeypatch.undo()
+    assert fast.bfloat16_pays() is pays  # remembered, not measured again
+    fast.bfloat16_pays.cache_clear()

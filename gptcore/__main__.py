@@ -37,7 +37,10 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "warmup_steps": int,
     "min_lr": float,
     "grad_clip": float,
+    "threads": int,
 }
+
+TRAIN_FLAGS = ("reference", "compact_vocab", "end_of_text")
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -59,7 +62,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=MODEL_PRESETS, default="class", help="model and settings to start from")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the run")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
-    parser.add_argument("--reference", action="store_true", help=help_for(TrainConfig, "reference"))
+    for flag in TRAIN_FLAGS:
+        name = f"--{flag.replace('_', '-')}"
+        parser.add_argument(name, action=argparse.BooleanOptionalAction, help=help_for(TrainConfig, flag))
     for name, kind in TRAIN_OVERRIDES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=help_for(TrainConfig, name))
 
@@ -80,8 +85,7 @@ def _settings(arguments: argparse.Namespace) -> TrainConfig:
     said = {name: getattr(arguments, name) for name in TRAIN_OVERRIDES if getattr(arguments, name) is not None}
     if "epochs" in said and "steps" not in said:
         said["steps"] = None  # epochs were asked for, so a preset's number of steps gives way
-    if arguments.reference:
-        said["reference"] = True
+    said |= {flag: getattr(arguments, flag) for flag in TRAIN_FLAGS if getattr(arguments, flag) is not None}
     return replace(TRAIN_PRESETS[arguments.preset], **said)
 
 

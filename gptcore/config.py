@@ -128,6 +128,8 @@ class TrainConfig:
     sample_tokens: int = described(50, "How many tokens a sample is long.")
     compact_vocab: bool = described(False, "Use only the tokens that occur in this text: smaller, much quicker.")
     precision: Precision = described("float32", "Number format of the arithmetic; bfloat16 is quicker where supported.")
+    end_of_text: bool = described(False, "Read <|endoftext|> in the text as the special token between documents.")
+    threads: int | None = described(None, "Processor cores that the run uses; empty takes all of them.")
     reference: bool = described(False, "Follow the book digit for digit: its data order, its plain optimiser.")
     seed: int = described(123, "Start of the random numbers: the same seed gives the same run.")
 
@@ -154,7 +156,13 @@ class TrainConfig:
         _check_choice("sample_at", self.sample_at, ("epoch", "evaluation"))
         _check_integer("sample_tokens", self.sample_tokens, 0, MAX_NEW_TOKENS)
         _check_choice("precision", self.precision, ("float32", "bfloat16"))
+        if self.threads is not None:
+            _check_integer("threads", self.threads, 1, 1_024)
         _check_integer("seed", self.seed, 0, 2**63 - 1)
+        if self.compact_vocab and self.end_of_text:
+            raise ValueError(
+                "compact_vocab and end_of_text exclude each other: special tokens need the full vocabulary"
+            )
         if self.reference and (self.optimiser != "adamw" or self.precision != "float32" or self.compact_vocab):
             raise ValueError("a reference run needs optimiser=adamw, precision=float32 and the full vocabulary")
 
@@ -177,7 +185,9 @@ class SamplingConfig:
 
     temperature: float = described(1.0, "Divides the logits: below 1 sharpens the choice, above 1 flattens it.")
     top_k: int | None = described(None, "Only the k most likely tokens may be drawn; empty means no cut.")
-    top_p: float | None = described(None, "Only the likeliest tokens that together reach this probability may be drawn.")
+    top_p: float | None = described(
+        None, "Only the likeliest tokens that together reach this probability may be drawn."
+    )
     seed: int = described(123, "Start of the random numbers: the same seed gives the same draws.")
     top_p_first: bool = described(False, "Choose the top-p tokens before the temperature is applied.")
 
@@ -219,10 +229,13 @@ _GPT2_TRAINING = TrainConfig(batch_size=2, lr=4e-4, weight_decay=0.1, epochs=10)
 TRAIN_PRESETS: dict[str, TrainConfig] = {
     "class": TrainConfig(
         batch_size=16,
+        stride=8,  # windows that overlap: a passage is met from many starts, so it can be recited from any
         lr=3e-3,
         weight_decay=0.01,
-        steps=400,
+        steps=600,
+        min_lr=1e-4,
         eval_every=10,
+        threads=1,
         sample_at="evaluation",
         sample_tokens=40,
         compact_vocab=True,

@@ -173,21 +173,22 @@ def _download(source: Source, path: Path) -> None:
     draft.replace(path)
 
 
-def read_bytes(raw: bytes, name: str) -> Text:
+def read_bytes(raw: bytes, name: str, most_bytes: int | None = MAX_TEXT_BYTES) -> Text:
     """Turn a file's bytes into a text.
 
     Args:
         raw: The file's content.
         name: Its name, for messages and for the screen.
+        most_bytes: The limit for what visitors bring; None lifts it.
 
     Raises:
-        TextError: Over 5 MB, not UTF-8, or nothing but white space.
+        TextError: Over the limit, not UTF-8, or nothing but white space.
 
     >>> read_bytes(b"\\xef\\xbb\\xbfOne\\r\\nTwo", "a.txt").notes
     ('a byte-order mark was removed', 'Windows line ends became plain ones')
     """
-    if len(raw) > MAX_TEXT_BYTES:
-        raise TextError(f"{name[:60]!r} has {len(raw):,} bytes; the limit is {MAX_TEXT_BYTES:,}")
+    if most_bytes is not None and len(raw) > most_bytes:
+        raise TextError(f"{name[:60]!r} has {len(raw):,} bytes; the limit is {most_bytes:,}")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -210,17 +211,16 @@ def read_bytes(raw: bytes, name: str) -> Text:
 
 
 def read_file(path: Path) -> Text:
-    """A text from a file on this machine.
+    """A text of any size from a file on this machine.
 
     Raises:
         TextError: As ``read_bytes``, or the file can't be read.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_TEXT_BYTES + 1)
+        raw = path.read_bytes()
     except OSError as error:
         raise TextError(f"{str(path)[:200]!r} can't be read: {error.strerror or error}") from error
-    return read_bytes(raw, path.name)
+    return read_bytes(raw, path.name, most_bytes=None)
 
 
 def find_text(name: str) -> Text:

@@ -180,7 +180,9 @@ def next_batch(state: TrainingState) -> tuple[Tensor, Tensor]:
     epoch, position = divmod(state.step, state.batches_per_epoch)
     if state.order is None or position == 0:
         reference = state.config.reference
-        state.order = book_shuffled_order(len(inputs)) if reference else epoch_order(len(inputs), state.config.seed, epoch)
+        state.order = (
+            book_shuffled_order(len(inputs)) if reference else epoch_order(len(inputs), state.config.seed, epoch)
+        )
     chosen = state.order[position * state.config.batch_size :][: state.config.batch_size]
     return inputs[chosen], targets[chosen]
 

@@ -55,9 +55,7 @@ class WindowCounts:
     overlap: int
 
 
-def window_counts(
-    n_tokens: int, context_length: int, stride: int, batch_size: int, drop_last: bool
-) -> WindowCounts:
+def window_counts(n_tokens: int, context_length: int, stride: int, batch_size: int, drop_last: bool) -> WindowCounts:
     """Count windows, batches and targets by formula, at once for any length.
 
     Args:
@@ -188,7 +186,7 @@ def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
     """
     tokenizer = choose_tokenizer(text, config)
     # The book allows the special token in its text; a reference run tokenises as the book does.
-    special = {"special": True} if config.reference else {}
+    special = {"special": True} if config.reference or config.end_of_text else {}
     train_ids, validation_ids = (
         tokenizer.encode(part, **special) for part in split_text(text.text, config.train_fraction)
     )

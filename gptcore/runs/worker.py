@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import Timeout
 
 from gptcore.checkpoint import load_state, publish, save_state, save_weights
@@ -116,6 +117,8 @@ def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = No
     with run.lock.acquire(blocking=False):
         try:
             run.update_status(state="running", reason=None)
+            if threads := run.train_config.threads:
+                torch.set_num_threads(threads)
             state = begin(run)
             run.update_status(total_steps=state.total_steps, batches_per_epoch=state.batches_per_epoch)
             end = _train_and_file(run, state, watch)

@@ -130,8 +130,8 @@ def _report(bar: tqdm[Any], record: Any, state: Any) -> None:
 
 def generate(arguments: argparse.Namespace) -> int:
     """Print the prompt and what a model makes of it, token by token."""
-    from gptcore.sampling import generate as draw_tokens
     from gptcore.library import load_model
+    from gptcore.sampling import generate as draw_tokens
 
     config = SamplingConfig(
         temperature=arguments.temperature, top_k=arguments.top_k, top_p=arguments.top_p, seed=arguments.seed

@@ -24,11 +24,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gptcore.batches import TrainingData
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
 from gptcore.model import GPTModel
 from gptcore.tokenizer import CompactTokenizer, Tokenizer, load_tokenizer
 from gptcore.training import TrainingState, make_optimiser
-from gptcore.windows import TrainingData
 
 FORMAT = "glassbox-gpt 1"
 
@@ -61,7 +61,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.flatten().view(torch.uint8).numpy()))
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

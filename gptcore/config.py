@@ -207,7 +207,7 @@ def _gpt2(emb_dim: int, n_heads: int, n_layers: int) -> GPTConfig:
 
 
 MODEL_PRESETS: dict[str, GPTConfig] = {
-    # Ours: small enough to be memorised within seconds. vocab_size gives way to the text's own with a compact vocabulary.
+    # Ours: memorised within seconds. A compact vocabulary replaces vocab_size by the number of the text's own tokens.
     "class": GPTConfig(context_length=32, emb_dim=64, n_heads=4, n_layers=2, drop_rate=0.0, tie_weights=False),
     # Raschka, chapter 5: GPT-2 small with a quarter of the context.
     "book-124m": GPTConfig(context_length=256),

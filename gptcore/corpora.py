@@ -174,7 +174,7 @@ def _download(source: Source, path: Path) -> None:
 
 
 def read_bytes(raw: bytes, name: str, most_bytes: int | None = MAX_TEXT_BYTES) -> Text:
-    """Turn a file's bytes into a text.
+    r"""Turn a file's bytes into a text.
 
     Args:
         raw: The file's content.
@@ -184,7 +184,7 @@ def read_bytes(raw: bytes, name: str, most_bytes: int | None = MAX_TEXT_BYTES) -
     Raises:
         TextError: Over the limit, not UTF-8, or nothing but white space.
 
-    >>> read_bytes(b"\\xef\\xbb\\xbfOne\\r\\nTwo", "a.txt").notes
+    >>> read_bytes(b"\xef\xbb\xbfOne\r\nTwo", "a.txt").notes
     ('a byte-order mark was removed', 'Windows line ends became plain ones')
     """
     if most_bytes is not None and len(raw) > most_bytes:

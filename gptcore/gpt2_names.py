@@ -133,15 +133,18 @@ def sizes_of(entries: Mapping[str, TensorEntry], prefix: str) -> dict[str, int]:
 
 def check_names(label: str, entries: Mapping[str, TensorEntry], prefix: str, sizes: Mapping[str, int]) -> None:
     """Hold names, shapes and number formats against the table; all that does not fit is said at once."""
-    table = {name: list(_shape(row.shape, sizes)) for name, _, row in rows(sizes["L"], prefix)}
+    letters = {name: row.shape for name, _, row in rows(sizes["L"], prefix)}
+    table = {name: list(_shape(pattern, sizes)) for name, pattern in letters.items()}
     missing = [name for name in table if name not in entries and name != HEAD]
     unexpected = [name for name in entries if name not in table and not IGNORED.fullmatch(name.removeprefix(prefix))]
     found = {name: list(entries[name].shape) for name in table if name in entries}
     misshaped = [name for name, shape in found.items() if shape != table[name]]
+    # A size that no tensor tells is 0: then the letters say more.
+    wanted = {name: table[name] if all(table[name]) else letters[name] for name in misshaped}
     kinds = {
         "missing": [shown(name) for name in missing],
         "unexpected": [shown(name) for name in unexpected],
-        "mis-shaped": [f"{shown(name)} {found[name]} instead of {table[name]}" for name in misshaped],
+        "mis-shaped": [f"{shown(name)} {found[name]} instead of {wanted[name]}" for name in misshaped],
     }
     if any(kinds.values()):
         counts = ", ".join(f"{len(names):,} {kind}" for kind, names in kinds.items())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pandas as pd
 import torch
@@ -114,10 +115,11 @@ def counting_losses(train_ids: Sequence[int], validation_ids: Sequence[int], voc
     """
     if not train_ids or len(validation_ids) < 2:
         raise ValueError(
-            f"counting needs at least 1 training and 2 validation tokens, has {len(train_ids)} and {len(validation_ids)}"
+            "counting needs at least 1 training and 2 validation tokens, "
+            f"has {len(train_ids)} and {len(validation_ids)}"
         )
     counts = Counter(train_ids)
-    pairs = Counter(zip(train_ids, train_ids[1:], strict=False))
+    pairs = Counter(pairwise(train_ids))
     followers = Counter(first for first, _ in pairs)  # how many different tokens followed each
     continued = Counter(train_ids[:-1])
 
@@ -130,7 +132,7 @@ def counting_losses(train_ids: Sequence[int], validation_ids: Sequence[int], voc
         new = followers[before]
         return (pairs[before, token] + new * unigram(token)) / (continued[before] + new)
 
-    steps = list(zip(validation_ids, validation_ids[1:], strict=False))
+    steps = list(pairwise(validation_ids))
     return {
         "unigram": -math.fsum(math.log(unigram(token)) for _, token in steps) / len(steps),
         "bigram": -math.fsum(math.log(bigram(before, token)) for before, token in steps) / len(steps),

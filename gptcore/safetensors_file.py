@@ -217,7 +217,7 @@ def _entry(name: str, value: Any) -> TensorEntry:
 
 def _are_sizes(values: Any) -> bool:
     """Whether this is a list of whole numbers that a file can mean: not negative, and below 2**53."""
-    return isinstance(values, list) and all(isinstance(n, int) and 0 <= n < 2**53 for n in values)
+    return isinstance(values, list) and all(type(n) is int and 0 <= n < 2**53 for n in values)
 
 
 def _check_every_byte(tensors: Mapping[str, TensorEntry], size: int) -> None:

@@ -52,10 +52,10 @@ class Tokenizer(Protocol):
 
 
 def show_token(raw: bytes) -> str:
-    """A token's bytes as text; bytes that are only a part of a character appear as escapes.
+    r"""A token's bytes as text; bytes that are only a part of a character appear as escapes.
 
     >>> show_token(b" you"), show_token(bytes([0xF0, 0x9F]))
-    (' you', '\\\\xf0\\\\x9f')
+    (' you', '\\xf0\\x9f')
     """
     return raw.decode("utf-8", errors="backslashreplace")
 
@@ -164,9 +164,9 @@ class GPT2Tokenizer:
             raise ValueError(f"token id {token_id} is outside 0 to {self.vocab_size - 1}") from error
 
     def spans(self, text: str, *, special: bool = False) -> list[Span]:
-        """The text in pieces that can be shown, each with the ids that make it.
+        r"""The text in pieces that can be shown, each with the ids that make it.
 
-        >>> load_tokenizer().spans("\\U0001f642")
+        >>> load_tokenizer().spans("\U0001f642")
         [Span(text='🙂', ids=(8582, 25081))]
         """
         text = replace_surrogates(text)

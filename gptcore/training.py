@@ -23,11 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from gptcore import fast
+from gptcore.batches import TrainingData, book_plain_order, book_shuffled_order, epoch_order
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.loss import mean_loss
 from gptcore.model import GPTModel
 from gptcore.sampling import generate
-from gptcore.windows import TrainingData, book_plain_order, book_shuffled_order, epoch_order, make_windows
+from gptcore.windows import make_windows
 
 SGD_MOMENTUM = 0.9
 GREEDY = SamplingConfig(temperature=0.0)
@@ -164,7 +165,7 @@ def update(state: TrainingState, inputs: Tensor, targets: Tensor) -> tuple[float
     state.model.train()
     state.optimiser.zero_grad()
     loss = batch_loss(state, inputs, targets)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     longest = state.config.grad_clip or math.inf
     grad_norm = nn.utils.clip_grad_norm_(state.model.parameters(), longest)
     if not bool(torch.isfinite(loss) & torch.isfinite(grad_norm)):
@@ -190,11 +191,10 @@ def next_batch(state: TrainingState) -> tuple[Tensor, Tensor]:
 def _mean_over_batches(state: TrainingState, ids: Tensor, order: Tensor, batches: int | None) -> float | None:
     """The unweighted mean of batch losses in evaluation mode; None where the part holds no window."""
     inputs, targets = state.windows(ids)
-    losses = []
     state.model.eval()
     with torch.no_grad():
-        for chosen in order.split(state.config.batch_size)[:batches]:
-            losses.append(batch_loss(state, inputs[chosen], targets[chosen]).item())
+        chunks = torch.split(order, state.config.batch_size)[:batches]
+        losses = [batch_loss(state, inputs[chosen], targets[chosen]).item() for chosen in chunks if len(chosen)]
     return sum(losses) / len(losses) if losses else None
 
 

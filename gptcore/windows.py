@@ -1,25 +1,21 @@
 """From one long list of tokens to the small exercises a model learns from: inputs, and targets one step later.
 
 How to read it: ``split_text`` cuts off the part that is never trained on; ``make_windows`` cuts the rest into windows;
-``window_counts`` says what comes out without cutting anything; the orders say in which order windows are met;
-``prepare`` does it all for one run.
+``window_counts`` says what comes out without cutting anything.
 
 Context length, stride and shift are three things. The context is how long a window is; the stride is how far apart
 two windows start; the shift between input and target is always one token.
 
-What is left out: loading from disk while training. A text of 2 million tokens is 16 MB and lies in memory whole.
+What is left out: in which order windows are met (``batches``). Nothing here needs PyTorch to be loaded.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from gptcore.config import GPTConfig, TrainConfig
-from gptcore.corpora import Text, TextError
-from gptcore.tokenizer import CompactTokenizer, Tokenizer, load_tokenizer
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def split_text(text: str, train_fraction: float) -> tuple[str, str]:
@@ -104,6 +100,7 @@ def make_windows(ids: Tensor, context_length: int, stride: int) -> tuple[Tensor,
     Returns:
         Inputs and targets, both (windows, T), as views: nothing is copied.
 
+    >>> import torch
     >>> inputs, targets = make_windows(torch.arange(6), context_length=4, stride=1)
     >>> inputs.tolist(), targets.tolist()
     ([[0, 1, 2, 3], [1, 2, 3, 4]], [[1, 2, 3, 4], [2, 3, 4, 5]])
@@ -112,96 +109,3 @@ def make_windows(ids: Tensor, context_length: int, stride: int) -> tuple[Tensor,
         empty = ids.new_empty((0, context_length))
         return empty, empty
     return ids[:-1].unfold(0, context_length, stride), ids[1:].unfold(0, context_length, stride)
-
-
-def epoch_order(windows: int, seed: int, epoch: int) -> Tensor:
-    """The order in which one epoch meets its windows: a function of seed and epoch alone.
-
-    So a run that was interrupted goes on where it stood, whatever was evaluated or drawn in between.
-
-    Returns:
-        A permutation of 0..windows-1, (windows,), int64.
-    """
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-    return torch.randperm(windows, generator=generator)
-
-
-def book_shuffled_order(windows: int) -> Tensor:
-    """The order of ``DataLoader(shuffle=True)``, with the same two draws from PyTorch's global generator.
-
-    The loader draws a base seed that it would hand to worker processes, then a seed for its shuffle. Whoever makes
-    a loader therefore moves all later random numbers: why a reader's digits change with the evaluation interval.
-
-    Returns:
-        A permutation of 0..windows-1, (windows,), int64.
-    """
-    book_plain_order(windows)
-    seed = int(torch.empty((), dtype=torch.int64).random_().item())
-    return torch.randperm(windows, generator=torch.Generator().manual_seed(seed))
-
-
-def book_plain_order(windows: int) -> Tensor:
-    """The order of ``DataLoader(shuffle=False)``: as they come, yet one number is drawn all the same."""
-    torch.empty((), dtype=torch.int64).random_()
-    return torch.arange(windows)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """A text, ready for one run.
-
-    Attributes:
-        tokenizer: GPT-2's, or the compact one of this text.
-        train_ids: Tokens to learn from, (N,), int64.
-        validation_ids: Tokens to be judged by, (M,), int64; never trained on.
-        prompt: What the model is asked to go on with.
-    """
-
-    tokenizer: Tokenizer
-    train_ids: Tensor
-    validation_ids: Tensor
-    prompt: str
-
-
-def choose_tokenizer(text: Text, config: TrainConfig) -> Tokenizer:
-    """GPT-2's tokenizer, or the compact one that knows only what the two parts of this text need."""
-    full = load_tokenizer()
-    if not config.compact_vocab:
-        return full
-    parts = split_text(text.text, config.train_fraction)
-    return CompactTokenizer(full, [token for part in parts for token in full.encode(part)])
-
-
-def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
-    """Split and tokenise a text, each part alone, and check that there is something to train on.
-
-    Args:
-        text: Any text.
-        model: Its context length decides what fits.
-        config: Split, stride, batch size, vocabulary and prompt.
-
-    Raises:
-        TextError: Too short for one window or one batch; the message holds the numbers.
-        ValueError: A prompt that a compact vocabulary can't write.
-    """
-    tokenizer = choose_tokenizer(text, config)
-    # The book allows the special token in its text; a reference run tokenises as the book does.
-    special = {"special": True} if config.reference or config.end_of_text else {}
-    train_ids, validation_ids = (
-        tokenizer.encode(part, **special) for part in split_text(text.text, config.train_fraction)
-    )
-    T = model.context_length
-    counts = window_counts(len(train_ids), T, config.stride or T, config.batch_size, drop_last=True)
-    if counts.windows == 0:
-        raise TextError(
-            f"the training part of {text.title!r} has {len(train_ids):,} tokens; a context of {T} needs at least "
-            f"{T} + 1 = {T + 1}: choose a longer text or a context of at most {max(len(train_ids) - 1, 0)}"
-        )
-    if counts.batches == 0:
-        raise TextError(
-            f"the training part of {text.title!r} gives {counts.windows} windows, fewer than one batch of "
-            f"{config.batch_size}: choose a batch size of at most {counts.windows}"
-        )
-    prompt = config.sample_prompt or text.prompt
-    tokenizer.encode(prompt)
-    return TrainingData(tokenizer, torch.tensor(train_ids), torch.tensor(validation_ids, dtype=torch.int64), prompt)

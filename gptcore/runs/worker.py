@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from filelock import Timeout
 
+from gptcore.batches import prepare
 from gptcore.checkpoint import load_state, publish, save_state, save_weights
 from gptcore.runs.store import Run, read_lines
 from gptcore.training import (
@@ -29,7 +30,6 @@ from gptcore.training import (
     new_state,
     train,
 )
-from gptcore.windows import prepare
 
 CHECKPOINT_SECONDS = 120.0
 CHECKPOINTS_KEPT = 2

@@ -312,6 +312,7 @@ class TestNames:
     def test_a_tensor_with_a_dimension_too_few_is_mis_shaped(self, tmp_path: Path, good: dict[str, Tensor]) -> None:
         error = refusal(write(tmp_path, *layout(good | {"wte.weight": good["wte.weight"].flatten()})))
         assert error.misshaped == ["wte.weight"]
+        assert "wte.weight [44] instead of V C" in str(error)
 
     def test_names_of_a_prefixed_file_are_reported_as_they_stand_there(
         self, tmp_path: Path, good: dict[str, Tensor]

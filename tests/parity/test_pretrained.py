@@ -213,9 +213,13 @@ def test_float32_weights_are_the_files_own_pages_and_no_copy(tmp_path: Path) -> 
     assert reach == sum(end - start for start, end in places)  # side by side, as in the file
 
 
-def test_loading_draws_no_random_number(tmp_path: Path) -> None:
+def test_loading_draws_no_random_number_and_initialises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_gpt2(our_model(TINY), tmp_path)
     before = torch.get_rng_state()
+    for name in ("normal_", "uniform_"):
+        monkeypatch.setattr(torch.Tensor, name, lambda *_, **__: pytest.fail("initialised"))
     load_gpt2(tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
 

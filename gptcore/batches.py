@@ -1,0 +1,112 @@
+"""What a run trains on: a text made ready, and the order in which its windows are met.
+
+How to read it: ``prepare`` turns a text into tokens for training and for judging; ``epoch_order`` is how our runs
+shuffle; the two ``book_...`` orders repeat what PyTorch's DataLoader does in the book, random draw by random draw.
+
+What is left out: loading from disk while training. A text of 2 million tokens is 16 MB and lies in memory whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gptcore.config import GPTConfig, TrainConfig
+from gptcore.corpora import Text, TextError
+from gptcore.tokenizer import CompactTokenizer, Tokenizer, load_tokenizer
+from gptcore.windows import split_text, window_counts
+
+
+def epoch_order(windows: int, seed: int, epoch: int) -> Tensor:
+    """The order in which one epoch meets its windows: a function of seed and epoch alone.
+
+    So a run that was interrupted goes on where it stood, whatever was evaluated or drawn in between.
+
+    Returns:
+        A permutation of 0..windows-1, (windows,), int64.
+    """
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(windows, generator=generator)
+
+
+def book_shuffled_order(windows: int) -> Tensor:
+    """The order of ``DataLoader(shuffle=True)``, with the same two draws from PyTorch's global generator.
+
+    The loader draws a base seed that it would hand to worker processes, then a seed for its shuffle. Whoever makes
+    a loader therefore moves all later random numbers: why a reader's digits change with the evaluation interval.
+
+    Returns:
+        A permutation of 0..windows-1, (windows,), int64.
+    """
+    book_plain_order(windows)
+    seed = int(torch.empty((), dtype=torch.int64).random_().item())
+    return torch.randperm(windows, generator=torch.Generator().manual_seed(seed))
+
+
+def book_plain_order(windows: int) -> Tensor:
+    """The order of ``DataLoader(shuffle=False)``: as they come, yet one number is drawn all the same."""
+    torch.empty((), dtype=torch.int64).random_()
+    return torch.arange(windows)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """A text, ready for one run.
+
+    Attributes:
+        tokenizer: GPT-2's, or the compact one of this text.
+        train_ids: Tokens to learn from, (N,), int64.
+        validation_ids: Tokens to be judged by, (M,), int64; never trained on.
+        prompt: What the model is asked to go on with.
+    """
+
+    tokenizer: Tokenizer
+    train_ids: Tensor
+    validation_ids: Tensor
+    prompt: str
+
+
+def choose_tokenizer(text: Text, config: TrainConfig) -> Tokenizer:
+    """GPT-2's tokenizer, or the compact one that knows only what the two parts of this text need."""
+    full = load_tokenizer()
+    if not config.compact_vocab:
+        return full
+    parts = split_text(text.text, config.train_fraction)
+    return CompactTokenizer(full, [token for part in parts for token in full.encode(part)])
+
+
+def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
+    """Split and tokenise a text, each part alone, and check that there is something to train on.
+
+    Args:
+        text: Any text.
+        model: Its context length decides what fits.
+        config: Split, stride, batch size, vocabulary and prompt.
+
+    Raises:
+        TextError: Too short for one window or one batch; the message holds the numbers.
+        ValueError: A prompt that a compact vocabulary can't write.
+    """
+    tokenizer = choose_tokenizer(text, config)
+    # The book allows the special token in its text; a reference run tokenises as the book does.
+    special = {"special": True} if config.reference or config.end_of_text else {}
+    train_ids, validation_ids = (
+        tokenizer.encode(part, **special) for part in split_text(text.text, config.train_fraction)
+    )
+    T = model.context_length
+    counts = window_counts(len(train_ids), T, config.stride or T, config.batch_size, drop_last=True)
+    if counts.windows == 0:
+        raise TextError(
+            f"the training part of {text.title!r} has {len(train_ids):,} tokens; a context of {T} needs at least "
+            f"{T} + 1 = {T + 1}: choose a longer text or a context of at most {max(len(train_ids) - 1, 0)}"
+        )
+    if counts.batches == 0:
+        raise TextError(
+            f"the training part of {text.title!r} gives {counts.windows} windows, fewer than one batch of "
+            f"{config.batch_size}: choose a batch size of at most {counts.windows}"
+        )
+    prompt = config.sample_prompt or text.prompt
+    tokenizer.encode(prompt)
+    return TrainingData(tokenizer, torch.tensor(train_ids), torch.tensor(validation_ids, dtype=torch.int64), prompt)

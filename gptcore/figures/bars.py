@@ -1,0 +1,79 @@
+"""Bars: the next token's probabilities, and what each guess of a window cost."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from gptcore.figures.theme import CUT, KEPT, TRAIN, TRANSPARENT, VALIDATION, blank_figure, visible
+
+
+def next_token_bars(table: pd.DataFrame, shown: int = 10, colour: str = KEPT, height: int = 360) -> go.Figure:
+    """The likeliest tokens by logit, what is cut outlined, and the whole rest of the vocabulary as one bar.
+
+    Args:
+        table: A frame of ``sampling.next_token_table``.
+        shown: Bars before the rest.
+        colour: Colour of what may be drawn.
+        height: Pixels.
+    """
+    top = table.nlargest(shown, "logit")
+    rest = table["probability"].sum() - top["probability"].sum()
+    labels = [f"{visible(token)} " for token in top["token"]]
+    rows = [*top.itertuples(index=False)]
+    figure = blank_figure(height)
+    figure.add_bar(
+        y=[*(f"{label}<sup>{row.token_id}</sup>" for label, row in zip(labels, rows, strict=True)), "all others"],
+        x=[*top["probability"], max(rest, 0.0)],
+        orientation="h",
+        marker={
+            "color": [*(colour if row.kept else TRANSPARENT for row in rows), TRANSPARENT],
+            "line": {"color": [*(colour if row.kept else CUT for row in rows), CUT], "width": 1.5},
+        },
+        text=[*(f"{row.probability:.1%}" if row.kept else "cut" for row in rows), f"{max(rest, 0.0):.1%}"],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x:.3%}<extra></extra>",
+    )
+    figure.update_layout(showlegend=False, hovermode="closest")
+    largest = max([*top["probability"], rest])
+    figure.update_xaxes(title="probability", tickformat=".0%", range=[0, min(1.15, largest * 1.18)])
+    figure.update_yaxes(autorange="reversed", title=None, tickfont={"family": "monospace"})
+    return figure
+
+
+def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int = 300) -> go.Figure:
+    """The price of each guess in a window, with the mean and the price of a blind guess.
+
+    Args:
+        table: A frame of ``loss.loss_table``.
+        tokens: The target tokens' texts, in the order of the table.
+        blind: ln V, nats.
+        height: Pixels.
+    """
+    figure = blank_figure(height)
+    figure.add_bar(
+        x=table["position"],
+        y=table["loss"],
+        name="this guess",
+        marker={"color": TRAIN},
+        customdata=[visible(token) for token in tokens],
+        hovertemplate="%{customdata}: %{y:.2f} nats",
+    )
+    figure.add_scatter(
+        x=table["position"],
+        y=table["running_mean"],
+        name="mean so far",
+        line={"color": VALIDATION, "dash": "dash", "width": 2.5},
+        hovertemplate="%{y:.2f}",
+    )
+    figure.add_hline(y=blind, line={"color": CUT, "dash": "dot"}, annotation_text=f"a blind guess: ln V = {blind:.2f}")
+    figure.update_xaxes(
+        title="target token",
+        tickmode="array",
+        tickvals=table["position"],
+        ticktext=[visible(token) for token in tokens],
+        tickangle=-60,
+    )
+    figure.update_yaxes(title="loss (nats)", rangemode="tozero")
+    return figure

@@ -1,0 +1,106 @@
+"""What all lessons share: the menu, the head with the thread strip, the code behind a chart, and the way on.
+
+A lesson is opened by ``lesson(key)`` as its first line and closed by ``code_behind(...)`` and ``next_lesson(key)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from gptcore.paths import ASSETS
+from pages._ui import thread
+
+ICON = str(ASSETS / "icon.png")
+
+
+class Lesson(NamedTuple):
+    """One page: where it stands in the menu, and the question it answers."""
+
+    key: str
+    section: str
+    title: str
+    icon: str
+    chapter: str
+    question: str
+
+
+LESSONS = (
+    Lesson("home", "", "Home", "home", "", "A GPT guesses the next token. Watch one learn."),
+    Lesson("tokens", "Data", "Tokens", "view_week", "chapter 2", "What does a model read, if not words?"),
+    Lesson("windows", "Data", "Windows", "splitscreen", "chapter 2", "How does one text become hundreds of exercises?"),
+    Lesson("parameters", "Model", "Parameters", "account_tree", "chapter 4", "Where do 124 million numbers sit?"),
+    Lesson("loss", "Model", "Loss", "target", "chapter 5", "How wrong is a guess, as one number?"),
+    Lesson("training", "Learning", "Training", "show_chart", "chapter 5", "What happens while a model learns?"),
+    Lesson("overfitting", "Learning", "Over-fitting", "call_split", "chapter 5", "When does learning become reciting?"),
+    Lesson("sampling", "Talking", "Sampling", "casino", "chapter 5", "How does a list of scores become a text?"),
+    Lesson("pretrained", "Talking", "GPT-2", "download", "chapter 5", "Same code, other weights: what changes?"),
+)
+
+
+def page_file(key: str) -> str:
+    """The page's file, as Streamlit's navigation and links name it."""
+    return f"pages/{key}.py"
+
+
+def _menu() -> dict[str, list[StreamlitPage]]:
+    sections: dict[str, list[StreamlitPage]] = {}
+    for lesson in LESSONS:
+        title = f"{lesson.title} · {lesson.chapter}" if lesson.chapter else lesson.title
+        page = st.Page(
+            page_file(lesson.key),
+            title=title,
+            icon=f":material/{lesson.icon}:",
+            url_path=lesson.key if lesson.section else None,
+            default=not lesson.section,
+            help=lesson.question,
+        )
+        sections.setdefault(lesson.section, []).append(page)
+    return sections
+
+
+def enter() -> StreamlitPage:
+    """Draw the menu and find the page that was asked for; called by app.py at every run."""
+    st.session_state["entered"] = True
+    return st.navigation(_menu())
+
+
+def lesson(key: str) -> None:
+    """Open a lesson: thread strip, title, question.
+
+    On a fresh server the first request for a page's own address runs that page without app.py. It then gets the menu
+    here and starts again, this time through app.py.
+    """
+    if not st.session_state.pop("entered", False):
+        st.navigation(_menu())
+        st.rerun()
+    about = next(lesson for lesson in LESSONS if lesson.key == key)
+    thread.strip(key)
+    st.header(about.question, anchor=False)
+
+
+def code_behind(*functions: Callable[..., Any]) -> None:
+    """Show the very functions that ran for this page."""
+    with st.expander("The code behind this page", icon=":material/code:"):
+        for function in functions:
+            source = inspect.unwrap(function)
+            st.caption(f"`{source.__module__}.{source.__qualname__}`")
+            st.code(inspect.getsource(source), language="python")
+
+
+def notice(*sentences: str) -> None:
+    """What to notice: two or three sentences with live numbers in them."""
+    st.markdown("**What to notice.** " + " ".join(sentences))
+
+
+def next_lesson(key: str) -> None:
+    """The link to the lesson in which the thread goes on."""
+    keys = [lesson.key for lesson in LESSONS]
+    following = LESSONS[(keys.index(key) + 1) % len(LESSONS)]
+    st.page_link(
+        page_file(following.key), label=f"Next: {following.question}", icon=":material/arrow_forward:", width="stretch"
+    )

@@ -1,0 +1,185 @@
+"""What pages share and what is worth keeping: counted texts, loaded models, their scores, a run's rows.
+
+Every cache is bounded, and nothing that has to live is in one: any visitor may clear them all. Models are shared by all
+students, in evaluation mode, and never changed. PyTorch is imported inside the functions that need it, because the
+first page is there before PyTorch is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
+from gptcore.corpora import Text
+from gptcore.memorization import CopiedSpan, CopyIndex
+from gptcore.runs.store import Run
+from gptcore.tokenizer import CompactTokenizer, Tokenizer, load_tokenizer
+from gptcore.windows import WindowCounts, split_text, window_counts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gptcore.model import GPTModel
+
+METRIC_COLUMNS = ["step", "epoch", "tokens_seen", "batch_loss", "grad_norm", "lr", "seconds", "train_loss", "val_loss"]
+MODELS_KEPT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TextCounts:
+    """What a text comes to under one run's settings.
+
+    Attributes:
+        tokens: Tokens of the whole text.
+        train: Counts of the training part (a last short batch is left out).
+        validation: Counts of the validation part.
+        vocab_size: Tokens the model has to know.
+    """
+
+    tokens: int
+    train_tokens: int
+    validation_tokens: int
+    train: WindowCounts
+    validation: WindowCounts
+    vocab_size: int
+
+    @property
+    def windows(self) -> int:
+        """Windows of both parts."""
+        return self.train.windows + self.validation.windows
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def token_ids(text: str) -> list[int]:
+    """A text's GPT-2 tokens."""
+    return load_tokenizer().encode(text)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCounts:
+    """Tokens, windows and batches of a text as a run would see it."""
+    train_text, validation_text = split_text(text, config.train_fraction)
+    train_ids, validation_ids = token_ids(train_text), token_ids(validation_text)
+    stride = config.stride or context_length
+    return TextCounts(
+        tokens=len(token_ids(text)),
+        train_tokens=len(train_ids),
+        validation_tokens=len(validation_ids),
+        train=window_counts(len(train_ids), context_length, stride, config.batch_size, drop_last=True),
+        validation=window_counts(len(validation_ids), context_length, stride, config.batch_size, drop_last=False),
+        vocab_size=len({*train_ids, *validation_ids}) if config.compact_vocab else load_tokenizer().vocab_size,
+    )
+
+
+def metrics(run: Run) -> pd.DataFrame:
+    """A run's metric rows as a frame; empty before the first update."""
+    rows, _ = run.metrics()
+    frame = pd.DataFrame(rows, columns=METRIC_COLUMNS)
+    return frame.astype({"train_loss": float, "val_loss": float})
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
+    """Levels to measure a curve by: a blind guess, and what counting tokens and pairs of tokens reaches."""
+    from gptcore.loss import counting_losses, uniform_loss
+
+    counts = text_counts(text, 1, config)
+    lines = {"a blind guess, ln V:": uniform_loss(counts.vocab_size)}
+    parts = [token_ids(part) for part in split_text(text, config.train_fraction)]
+    if len(parts[1]) >= 2:
+        counted = counting_losses(parts[0], parts[1], counts.vocab_size)
+        lines |= {"counting tokens:": counted["unigram"], "counting pairs:": counted["bigram"]}
+    return lines
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def copy_index(text: str, train_fraction: float) -> CopyIndex:
+    """The training part of a text, ready to be searched for copied passages."""
+    return CopyIndex(token_ids(split_text(text, train_fraction)[0]))
+
+
+def copied_spans(text: Text, config: TrainConfig, generated: str, min_tokens: int) -> list[CopiedSpan]:
+    """Passages of a generated text that stand verbatim in the training part."""
+    return copy_index(text.text, config.train_fraction).spans(token_ids(generated), min_tokens)
+
+
+def run_model_config(run: Run) -> GPTConfig:
+    """A run's model as it is trained: a compact vocabulary has the size that the text gives it."""
+    from dataclasses import replace
+
+    counts = text_counts(run.text.text, run.model_config.context_length, run.train_config)
+    return replace(run.model_config, vocab_size=counts.vocab_size)
+
+
+@st.cache_resource(max_entries=MODELS_KEPT, show_spinner="The weights are being loaded.")
+def _load(path: str, weights: str, changed: float) -> tuple[GPTModel, Tokenizer]:
+    del changed  # a newer file is another cache entry
+    from gptcore.library import load_model
+
+    return load_model(Path(path), weights)
+
+
+def model_at(path: Path, weights: str = "best") -> tuple[GPTModel, Tokenizer]:
+    """A model by where its weights lie, shared by everybody: to be read, never changed.
+
+    Raises:
+        ValueError: The weights can't be loaded; the message says why.
+    """
+    file = path / f"{weights}.safetensors" if (path / "text.txt").is_file() else path
+    return _load(str(path), weights, file.stat().st_mtime if file.exists() else 0.0)
+
+
+@st.cache_resource(max_entries=MODELS_KEPT, show_spinner=False)
+def untrained_model(config: GPTConfig, seed: int) -> GPTModel:
+    """A model as it is before its first update."""
+    import torch
+
+    from gptcore.model import GPTModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return GPTModel(config).eval()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def logits_after(path: str, weights: str, changed: float, ids: tuple[int, ...]) -> NDArray[object]:
+    """The scores of every token after a prompt; temperature and cuts never run the model again."""
+    from gptcore.sampling import next_logits
+
+    model, _ = _load(path, weights, changed)
+    scores: NDArray[object] = next_logits(model, list(ids)).numpy()
+    return scores
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def next_tokens(path: Path, weights: str, prompt: str, config: SamplingConfig) -> pd.DataFrame:
+    """The frame of ``sampling.next_token_table`` for a prompt.
+
+    Raises:
+        ValueError: The prompt can't be written in the model's vocabulary, or the weights can't be loaded.
+    """
+    import torch
+
+    from gptcore.sampling import next_token_table
+
+    file = path / f"{weights}.safetensors" if (path / "text.txt").is_file() else path
+    changed = file.stat().st_mtime if file.exists() else 0.0
+    _, tokenizer = _load(str(path), weights, changed)
+    scores = torch.from_numpy(logits_after(str(path), weights, changed, tuple(prompt_ids(tokenizer, prompt))))
+    return next_token_table(scores, tokenizer, config)
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """A prompt's tokens; an empty prompt starts from the end of another text where the vocabulary has that token."""
+    from gptcore.tokenizer import END_OF_TEXT_ID
+
+    if prompt:
+        return tokenizer.encode(prompt)
+    if isinstance(tokenizer, CompactTokenizer):
+        raise ValueError("this model has no token to start from: type at least one letter")
+    return [END_OF_TEXT_ID]

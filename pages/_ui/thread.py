@@ -1,0 +1,109 @@
+"""The thread that runs through all lessons: this student's text, model and run, and the strip that shows them.
+
+What a student chose lives in the session under the names below; every lesson reads it here and nowhere else.
+Until something was trained here, the thread holds the recorded run that comes with the program.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.corpora import OWN_STORY, Text, load_text
+from gptcore.parameters import count_parameters
+from gptcore.paths import RECORDED, runs_home
+from gptcore.runs.store import Run, RunStore
+from pages._ui import resources
+
+TEXT, PRESET, RUN = "thread_text", "thread_preset", "thread_run"
+RECORDED_RUN = RECORDED / "the-glass-clock-124m"
+
+
+def text() -> Text:
+    """The text that the student works with; our own story until another was chosen."""
+    if TEXT not in st.session_state:
+        st.session_state[TEXT] = load_text(OWN_STORY)
+    chosen: Text = st.session_state[TEXT]
+    return chosen
+
+
+def choose_text(new: Text) -> None:
+    """Go on with another text."""
+    st.session_state[TEXT] = new
+
+
+def model() -> GPTConfig:
+    """The model that the student works with: that of the run, or of the preset last chosen."""
+    chosen: GPTConfig = st.session_state.get(PRESET, MODEL_PRESETS["book-124m"])
+    return chosen
+
+
+def choose_model(new: GPTConfig) -> None:
+    """Go on with another model."""
+    st.session_state[PRESET] = new
+
+
+def store() -> RunStore:
+    """All runs of this server."""
+    return RunStore(runs_home())
+
+
+def run() -> Run:
+    """The student's run, or the recorded one where there is none (any more)."""
+    mine = store().find(st.session_state[RUN]) if RUN in st.session_state else None
+    return mine or Run(RECORDED_RUN)
+
+
+def follow(new: Run) -> None:
+    """Go on with another run, its text and its model."""
+    st.session_state[RUN] = new.id
+    choose_text(new.text)
+    choose_model(resources.run_model_config(new))
+
+
+def is_recorded(some: Run) -> bool:
+    """Whether a run came with the program instead of having been trained here."""
+    return some.folder == RECORDED_RUN
+
+
+def training() -> TrainConfig:
+    """The settings of the run."""
+    return run().train_config
+
+
+class Link(NamedTuple):
+    """One stretch of the thread: its lesson and its value."""
+
+    key: str
+    label: str
+
+
+def links() -> list[Link]:
+    """The student's live values from end to end."""
+    mine, shape = run(), model()
+    train_config = TRAIN_PRESETS["book-124m"] if is_recorded(mine) else mine.train_config
+    counts = resources.text_counts(text().text, shape.context_length, train_config)
+    rows = resources.metrics(mine)
+    evaluated = rows[rows["val_loss"].notna()] if len(rows) else rows
+    loss = f"loss {evaluated['val_loss'].iloc[-1]:.2f}" if len(evaluated) else "no loss yet"
+    return [
+        Link("home", f"{len(text().text):,} characters"),
+        Link("tokens", f"{counts.tokens:,} tokens"),
+        Link("windows", f"{counts.windows:,} windows"),
+        Link("parameters", f"{count_parameters(shape):,} parameters"),
+        Link("training", loss + (" (recorded)" if is_recorded(mine) else "")),
+        Link("sampling", "text"),
+    ]
+
+
+def strip(current: str) -> None:
+    """Draw the thread, the current stretch lit, each stretch a link."""
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="thread-strip"):
+        for link in links():
+            st.page_link(
+                f"pages/{link.key}.py",
+                label=f"**{link.label}**" if link.key == current else link.label,
+                icon=":material/arrow_right_alt:" if link.key != "home" else ":material/notes:",
+            )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from gptcore.checkpoint import is_ours, load_weights
+from gptcore.config import GPTConfig
 from gptcore.model import GPTModel
-from gptcore.paths import BUNDLED_MODELS
 from gptcore.pretrained import load_gpt2
 from gptcore.tokenizer import Tokenizer, load_tokenizer
 
@@ -36,6 +38,8 @@ def load_model(path: Path, weights: str = "best") -> tuple[GPTModel, Tokenizer]:
     return load_gpt2(path), load_tokenizer()
 
 
-def bundled_model() -> Path:
-    """The small model that comes with this program, trained by it (see the card beside it)."""
-    return BUNDLED_MODELS / "pocket.safetensors"
+def new_model(config: GPTConfig, seed: int) -> GPTModel:
+    """A model before its first update, in evaluation mode; PyTorch's global random numbers stay as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPTModel(config).eval()

@@ -204,10 +204,8 @@ class GPTModel(nn.Module):
             x = block(x, cache, layer)
         if cache is not None:
             cache.length += ids.size(1)
-        normalised: Tensor = self.final_norm(x)
-        return normalised
+        return self.final_norm(x)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Token ids (B, T) to logits (B, T, V): position t scores what may stand at t + 1."""
-        logits: Tensor = self.head(self.hidden(ids))
-        return logits
+        return self.head(self.hidden(ids))

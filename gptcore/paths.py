@@ -12,7 +12,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 ASSETS = REPOSITORY / "assets"
 RECORDED = ASSETS / "recorded"
-BUNDLED_MODELS = ASSETS / "models"
+POCKET_MODEL = ASSETS / "models" / "pocket.safetensors"  # trained by this program; its card lies beside it
 
 
 def home() -> Path:

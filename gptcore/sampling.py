@@ -167,8 +167,7 @@ def _scores(model: GPTModel, new_ids: list[int], cache: KVCache | None) -> Tenso
     model.eval()
     try:
         hidden = model.hidden(torch.tensor([new_ids]), cache)  # (1, new, C)
-        scores: Tensor = model.head(hidden[0, -1])
-        return scores.float()  # (V)
+        return model.head(hidden[0, -1]).float()  # (V)
     finally:
         model.train(training)
 

@@ -199,7 +199,7 @@ def _mean_over_batches(state: TrainingState, ids: Tensor, order: Tensor, batches
 
 
 def _spread(windows: int, wanted: int) -> Tensor:
-    """Up to ``wanted`` windows, the same ones at every evaluation, evenly spread over the text."""
+    """Up to ``wanted`` windows, the same at every evaluation, evenly spread over the text."""
     return torch.linspace(0, windows - 1, min(wanted, windows)).round().long() if windows else torch.arange(0)
 
 

@@ -1,6 +1,6 @@
 """Text in coloured pieces: tokens with their ids, copied passages, graded guesses. A small component of our own.
 
-Streamlit's markdown would read a student's ``$a$`` or ``:red[x]`` as commands; here every piece is shown letter by letter.
+Streamlit's markdown would read a student's ``$a$`` or ``:red[x]`` as commands; here each piece is shown as it stands.
 """
 
 from __future__ import annotations

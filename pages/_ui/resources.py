@@ -7,7 +7,7 @@ first page is there before PyTorch is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,11 @@ from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.memorization import CopiedSpan, CopyIndex
 from gptcore.runs.store import Run
-from gptcore.tokenizer import CompactTokenizer, Tokenizer, load_tokenizer
+from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
 from gptcore.windows import WindowCounts, split_text, window_counts
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from torch import Tensor
 
     from gptcore.model import GPTModel
 
@@ -110,18 +110,22 @@ def copied_spans(text: Text, config: TrainConfig, generated: str, min_tokens: in
 
 def run_model_config(run: Run) -> GPTConfig:
     """A run's model as it is trained: a compact vocabulary has the size that the text gives it."""
-    from dataclasses import replace
-
     counts = text_counts(run.text.text, run.model_config.context_length, run.train_config)
     return replace(run.model_config, vocab_size=counts.vocab_size)
 
 
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner="The weights are being loaded.")
 def _load(path: str, weights: str, changed: float) -> tuple[GPTModel, Tokenizer]:
-    del changed  # a newer file is another cache entry
+    del changed  # part of the key only
     from gptcore.library import load_model
 
     return load_model(Path(path), weights)
+
+
+def _changed(path: Path, weights: str) -> float:
+    """When the weights were last written: newer ones are another entry in the cache."""
+    file = path / f"{weights}.safetensors" if (path / "text.txt").is_file() else path
+    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def model_at(path: Path, weights: str = "best") -> tuple[GPTModel, Tokenizer]:
@@ -130,30 +134,24 @@ def model_at(path: Path, weights: str = "best") -> tuple[GPTModel, Tokenizer]:
     Raises:
         ValueError: The weights can't be loaded; the message says why.
     """
-    file = path / f"{weights}.safetensors" if (path / "text.txt").is_file() else path
-    return _load(str(path), weights, file.stat().st_mtime if file.exists() else 0.0)
+    return _load(str(path), weights, _changed(path, weights))
 
 
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner=False)
 def untrained_model(config: GPTConfig, seed: int) -> GPTModel:
     """A model as it is before its first update."""
-    import torch
+    from gptcore.library import new_model
 
-    from gptcore.model import GPTModel
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return GPTModel(config).eval()
+    return new_model(config, seed)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def logits_after(path: str, weights: str, changed: float, ids: tuple[int, ...]) -> NDArray[object]:
+@st.cache_resource(max_entries=32, show_spinner=False)
+def logits_after(path: str, weights: str, changed: float, ids: tuple[int, ...]) -> Tensor:
     """The scores of every token after a prompt; temperature and cuts never run the model again."""
     from gptcore.sampling import next_logits
 
     model, _ = _load(path, weights, changed)
-    scores: NDArray[object] = next_logits(model, list(ids)).numpy()
-    return scores
+    return next_logits(model, list(ids))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -163,21 +161,16 @@ def next_tokens(path: Path, weights: str, prompt: str, config: SamplingConfig) -
     Raises:
         ValueError: The prompt can't be written in the model's vocabulary, or the weights can't be loaded.
     """
-    import torch
-
     from gptcore.sampling import next_token_table
 
-    file = path / f"{weights}.safetensors" if (path / "text.txt").is_file() else path
-    changed = file.stat().st_mtime if file.exists() else 0.0
+    changed = _changed(path, weights)
     _, tokenizer = _load(str(path), weights, changed)
-    scores = torch.from_numpy(logits_after(str(path), weights, changed, tuple(prompt_ids(tokenizer, prompt))))
+    scores = logits_after(str(path), weights, changed, tuple(prompt_ids(tokenizer, prompt)))
     return next_token_table(scores, tokenizer, config)
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """A prompt's tokens; an empty prompt starts from the end of another text where the vocabulary has that token."""
-    from gptcore.tokenizer import END_OF_TEXT_ID
-
     if prompt:
         return tokenizer.encode(prompt)
     if isinstance(tokenizer, CompactTokenizer):

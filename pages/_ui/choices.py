@@ -1,0 +1,83 @@
+"""Controls that several lessons share: which text, which model, which weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+
+from gptcore.config import MODEL_PRESETS, GPTConfig
+from gptcore.corpora import CATALOGUE, MAX_TEXT_BYTES, TextError, is_at_hand, load_text, read_bytes
+from gptcore.paths import POCKET_MODEL
+from pages._ui import thread
+
+UPLOAD = "own text"
+
+
+def _title(key: str) -> str:
+    if key == UPLOAD:
+        return "Your own text (upload)"
+    return CATALOGUE[key].title + ("" if is_at_hand(key) else " · download")
+
+
+def text(key: str) -> None:
+    """Choose the text that all lessons go on with; a text that can't be used leaves the former one in place."""
+    current = thread.text().key
+    options = [*CATALOGUE, UPLOAD]
+    chosen = st.selectbox(
+        "Text",
+        options,
+        index=options.index(current) if current in options else options.index(UPLOAD),
+        format_func=_title,
+        key=f"{key}_text",
+        help="All lessons go on with the text chosen here.",
+    )
+    try:
+        if chosen == UPLOAD:
+            _upload(key)
+        elif chosen != current:
+            thread.choose_text(load_text(chosen))
+            st.rerun()
+    except TextError as error:
+        st.error(f"{str(error)[0].upper()}{str(error)[1:]}. Still working with {thread.text().title}.")
+
+
+def _upload(key: str) -> None:
+    file = st.file_uploader(
+        f"A plain text in UTF-8, up to {MAX_TEXT_BYTES // 1_000_000} MB", type=["txt", "md"], key=f"{key}_upload"
+    )
+    if file is None:
+        return
+    own = read_bytes(file.getvalue(), file.name)
+    for note in own.notes:
+        st.caption(f"While reading, {note}.")
+    if own.key != thread.text().key:
+        thread.choose_text(own)
+        st.rerun()
+
+
+def preset(key: str, default: str = "book-124m") -> GPTConfig:
+    """Choose one of the named model shapes."""
+    names = list(MODEL_PRESETS)
+    name = st.selectbox("Model", names, index=names.index(default), key=f"{key}_preset", persist_state="session")
+    return MODEL_PRESETS[name or default]
+
+
+class Voice(NamedTuple):
+    """A model that can be asked, by where its weights lie."""
+
+    label: str
+    path: Path
+    weights: str
+
+
+def voices() -> list[Voice]:
+    """The models at hand: the student's run at its best and at its end, and the bundled one."""
+    run = thread.run()
+    mine = [
+        Voice(f"your run, {which}", run.folder, which)
+        for which in ("best", "last")
+        if not thread.is_recorded(run) and run.weights(which)
+    ]
+    return [*mine, Voice("pocket model", POCKET_MODEL, "best")] if POCKET_MODEL.is_file() else mine

@@ -181,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, FileExistsError) as error:
         print(f"gptcore: {error}", file=sys.stderr)
         return 2
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         print(f"gptcore: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

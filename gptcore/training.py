@@ -111,13 +111,12 @@ class TrainingState:
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW or SGD over all parameters; a reference run takes PyTorch's plain AdamW, as the book does."""
+    weights, lr, decay = model.parameters(), config.lr, config.weight_decay
     if config.optimiser == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), lr=config.lr, momentum=SGD_MOMENTUM, weight_decay=config.weight_decay
-        )
+        return torch.optim.SGD(weights, lr=lr, momentum=SGD_MOMENTUM, weight_decay=decay)
     if config.reference:
-        return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    return fast.fused_adamw(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(weights, lr=lr, weight_decay=decay)
+    return fast.fused_adamw(weights, lr=lr, weight_decay=decay)
 
 
 def new_state(model_config: GPTConfig, config: TrainConfig, data: TrainingData) -> TrainingState:

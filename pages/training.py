@@ -1,9 +1,108 @@
-"""training"""
+"""Training: a run is launched in a process of its own and watched while it learns."""
+
+import dataclasses
+from typing import Any
 
 import streamlit as st
 
-from pages._ui import frame
+from gptcore import training
+from gptcore.batches import prepare
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig, help_for
+from gptcore.machine import check_memory
+from gptcore.parameters import count_parameters, training_memory
+from pages._ui import choices, frame, live, resources, thread
 
 frame.lesson("training")
-st.write("hello")
+
+
+def _settings(preset: str) -> dict[str, Any]:
+    """The settings in sight and those behind "More", starting from a preset's."""
+    base = TRAIN_PRESETS[preset]
+    counts = resources.text_counts(thread.text().text, MODEL_PRESETS[preset].context_length, base)
+    steps = st.number_input(
+        "Steps",
+        1,
+        100_000,
+        base.steps or min(max(1, base.epochs * counts.train.batches), 1_000),
+        key=f"training_steps_{preset}",
+        help=help_for(TrainConfig, "steps"),
+    )
+    lr = st.number_input(
+        "Learning rate",
+        0.0,
+        10.0,
+        base.lr,
+        step=1e-4,
+        format="%.5f",
+        key=f"training_lr_{preset}",
+        help=help_for(TrainConfig, "lr"),
+    )
+    said: dict[str, Any] = {"steps": int(steps), "lr": float(lr)}
+    with st.expander("More"):
+        for name, low, high in (("batch_size", 1, 512), ("eval_every", 1, 10_000), ("seed", 0, 2**31)):
+            said[name] = st.number_input(
+                name.replace("_", " ").capitalize(),
+                low,
+                high,
+                getattr(base, name),
+                key=f"training_{name}_{preset}",
+                help=help_for(TrainConfig, name),
+            )
+        said["compact_vocab"] = st.toggle(
+            "Compact vocabulary",
+            base.compact_vocab,
+            key=f"training_compact_{preset}",
+            help=help_for(TrainConfig, "compact_vocab"),
+        )
+        said["reference"] = st.toggle(
+            "The book's digits",
+            base.reference,
+            key=f"training_reference_{preset}",
+            help=help_for(TrainConfig, "reference"),
+        )
+    return said
+
+
+def _submit(model: GPTConfig, config: TrainConfig) -> None:
+    """Check everything that can be checked beforehand, then queue the run; it starts within moments."""
+    prepare(thread.text(), model, config)
+    counts = resources.text_counts(thread.text().text, model.context_length, config)
+    shape = dataclasses.replace(model, vocab_size=counts.vocab_size)
+    check_memory(sum(training_memory(shape, config.batch_size).values()), "this run")
+    thread.follow(thread.store().create(thread.text(), model, config))
+    st.rerun()
+
+
+left, right = st.columns([1, 2.4], gap="medium")
+with left:
+    choices.text("training")
+    names = list(TRAIN_PRESETS)
+    preset = st.selectbox("Preset", names, key="training_preset", persist_state="session") or names[0]
+    said = _settings(preset)
+    try:
+        config = dataclasses.replace(TRAIN_PRESETS[preset], **said)
+        counts = resources.text_counts(thread.text().text, MODEL_PRESETS[preset].context_length, config)
+        shape = dataclasses.replace(MODEL_PRESETS[preset], vocab_size=counts.vocab_size)
+        memory = sum(training_memory(shape, config.batch_size).values())
+        st.caption(
+            f"{count_parameters(shape):,} parameters, {counts.train.windows:,} + {counts.validation.windows:,} windows "
+            f"of {shape.context_length} tokens, about {memory / 2**20:,.0f} MiB of memory."
+        )
+        if st.button("Train", type="primary", icon=":material/play_arrow:", key="training_start", width="stretch"):
+            _submit(MODEL_PRESETS[preset], config)
+    except (ValueError, MemoryError) as error:
+        sentence = str(error)
+        st.error(f"{sentence[0].upper()}{sentence[1:]}.")
+with right:
+    live.view(thread.run())
+
+run = thread.run()
+frame.notice(
+    "Before any update the model guesses blindly, so the curve starts near the line ln V.",
+    "Batches are noisy: each is another piece of text, seen with dropout on. Evaluations look at the same "
+    "windows with dropout off.",
+    f"Step n is the state after update n + 1: this run's first step saw {run.train_config.batch_size} windows of "
+    f"{run.model_config.context_length} tokens.",
+)
+frame.code_behind(training.train, training.update, training.evaluate)
 frame.next_lesson("training")

@@ -18,16 +18,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from gptcore.machine import cores
 from gptcore.paths import REPOSITORY
 from gptcore.runs.store import Run, RunStore
 
 LOOK_SECONDS = 0.2
 LOGGER = logging.getLogger(__name__)
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of(run: Run) -> int:

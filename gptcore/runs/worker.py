@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from filelock import Timeout
 
 from gptcore.batches import prepare
 from gptcore.checkpoint import load_state, publish, save_state, save_weights
+from gptcore.machine import check_memory
+from gptcore.parameters import training_memory
 from gptcore.runs.store import Run, read_lines
 from gptcore.training import (
     DivergedError,
@@ -92,8 +94,11 @@ def begin(run: Run) -> TrainingState:
 
     Raises:
         ValueError: The text or the settings can't be used; the message says why.
+        MemoryError: The run can't fit this machine; nothing was allocated yet.
     """
     data = prepare(run.text, run.model_config, run.train_config)
+    shape = replace(run.model_config, vocab_size=data.tokenizer.vocab_size)
+    check_memory(sum(training_memory(shape, run.train_config.batch_size).values()), "this run")
     last = run.weights("last")
     state = load_state(last, data) if last else new_state(run.model_config, run.train_config, data)
     for name in ("metrics.jsonl", "samples.jsonl"):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
-
 import streamlit as st
 
 from gptcore.config import MODEL_PRESETS, GPTConfig
 from gptcore.corpora import CATALOGUE, MAX_TEXT_BYTES, TextError, is_at_hand, load_text, read_bytes
 from gptcore.paths import POCKET_MODEL
 from pages._ui import thread
+from pages._ui.resources import UNTRAINED, Voice
 
 UPLOAD = "own text"
 
@@ -64,20 +62,20 @@ def preset(key: str, default: str = "book-124m") -> GPTConfig:
     return MODEL_PRESETS[name or default]
 
 
-class Voice(NamedTuple):
-    """A model that can be asked, by where its weights lie."""
-
-    label: str
-    path: Path
-    weights: str
-
-
 def voices() -> list[Voice]:
-    """The models at hand: the student's run at its best and at its end, and the bundled one."""
+    """The models at hand: the student's run at its best and at its end, the bundled one, and an untrained one."""
     run = thread.run()
     mine = [
         Voice(f"your run, {which}", run.folder, which)
         for which in ("best", "last")
         if not thread.is_recorded(run) and run.weights(which)
     ]
-    return [*mine, Voice("pocket model", POCKET_MODEL, "best")] if POCKET_MODEL.is_file() else mine
+    bundled = [Voice("pocket model", POCKET_MODEL)] if POCKET_MODEL.is_file() else []
+    return [*mine, *bundled, UNTRAINED]
+
+
+def voice(key: str) -> Voice:
+    """Choose which model speaks."""
+    options = voices()
+    label = st.selectbox("Model", [option.label for option in options], key=f"{key}_voice")
+    return next(option for option in options if option.label == label)

@@ -15,8 +15,6 @@ from streamlit.navigation.page import StreamlitPage
 from gptcore.paths import ASSETS
 from pages._ui import thread
 
-ICON = str(ASSETS / "icon.png")
-
 
 class Lesson(NamedTuple):
     """One page: where it stands in the menu, and the question it answers."""
@@ -47,7 +45,16 @@ def page_file(key: str) -> str:
     return f"pages/{key}.py"
 
 
-def _menu() -> dict[str, list[StreamlitPage]]:
+def _menu() -> StreamlitPage:
+    """Name the window, then draw the menu.
+
+    The window gets an icon of our own: a page's icon would be fetched from a font host by each browser.
+    """
+    st.set_page_config(page_title="Glassbox GPT", page_icon=str(ASSETS / "icon.png"), layout="wide")
+    return st.navigation(_pages())
+
+
+def _pages() -> dict[str, list[StreamlitPage]]:
     sections: dict[str, list[StreamlitPage]] = {}
     for lesson in LESSONS:
         title = f"{lesson.title} · {lesson.chapter}" if lesson.chapter else lesson.title
@@ -64,9 +71,9 @@ def _menu() -> dict[str, list[StreamlitPage]]:
 
 
 def enter() -> StreamlitPage:
-    """Draw the menu and find the page that was asked for; called by app.py at every run."""
+    """Draw the frame and find the page that was asked for; called by app.py at every run."""
     st.session_state["entered"] = True
-    return st.navigation(_menu())
+    return _menu()
 
 
 def lesson(key: str) -> None:
@@ -76,7 +83,7 @@ def lesson(key: str) -> None:
     here and starts again, this time through app.py.
     """
     if not st.session_state.pop("entered", False):
-        st.navigation(_menu())
+        _menu()
         st.rerun()
     about = next(lesson for lesson in LESSONS if lesson.key == key)
     thread.strip(key)

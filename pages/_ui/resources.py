@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.memorization import CopiedSpan, CopyIndex
 from gptcore.runs.store import Run
@@ -103,15 +103,30 @@ def copy_index(text: str, train_fraction: float) -> CopyIndex:
     return CopyIndex(token_ids(split_text(text, train_fraction)[0]))
 
 
-def copied_spans(text: Text, config: TrainConfig, generated: str, min_tokens: int) -> list[CopiedSpan]:
-    """Passages of a generated text that stand verbatim in the training part."""
-    return copy_index(text.text, config.train_fraction).spans(token_ids(generated), min_tokens)
+def copied_spans(
+    text: Text, config: TrainConfig, generated: str, min_tokens: int, prompt: str = ""
+) -> list[CopiedSpan]:
+    """Passages of a generated text that stand verbatim in the training part; its prompt is not counted."""
+    given = len(token_ids(prompt))
+    spans = copy_index(text.text, config.train_fraction).spans(token_ids(generated)[given:], min_tokens)
+    return [replace(span, start=span.start + given) for span in spans]
 
 
 def run_model_config(run: Run) -> GPTConfig:
     """A run's model as it is trained: a compact vocabulary has the size that the text gives it."""
     counts = text_counts(run.text.text, run.model_config.context_length, run.train_config)
     return replace(run.model_config, vocab_size=counts.vocab_size)
+
+
+class Voice(NamedTuple):
+    """A model that can be asked, by where its weights lie; no path means a model before its first update."""
+
+    label: str
+    path: Path | None
+    weights: str = "best"
+
+
+UNTRAINED = Voice("untrained", None)
 
 
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner="The weights are being loaded.")
@@ -128,15 +143,6 @@ def _changed(path: Path, weights: str) -> float:
     return file.stat().st_mtime if file.exists() else 0.0
 
 
-def model_at(path: Path, weights: str = "best") -> tuple[GPTModel, Tokenizer]:
-    """A model by where its weights lie, shared by everybody: to be read, never changed.
-
-    Raises:
-        ValueError: The weights can't be loaded; the message says why.
-    """
-    return _load(str(path), weights, _changed(path, weights))
-
-
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner=False)
 def untrained_model(config: GPTConfig, seed: int) -> GPTModel:
     """A model as it is before its first update."""
@@ -145,32 +151,46 @@ def untrained_model(config: GPTConfig, seed: int) -> GPTModel:
     return new_model(config, seed)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def logits_after(path: str, weights: str, changed: float, ids: tuple[int, ...]) -> Tensor:
-    """The scores of every token after a prompt; temperature and cuts never run the model again."""
+def speak(voice: Voice) -> tuple[GPTModel, Tokenizer]:
+    """A voice's model and tokenizer, shared by everybody: to be read, never changed.
+
+    Raises:
+        ValueError: The weights can't be loaded; the message says why.
+    """
+    if voice.path is None:
+        return untrained_model(MODEL_PRESETS["class"], TRAIN_PRESETS["class"].seed), load_tokenizer()
+    return _load(str(voice.path), voice.weights, _changed(voice.path, voice.weights))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _scores(voice: Voice, changed: float, ids: tuple[int, ...]) -> Tensor:
+    del changed  # part of the key only
     from gptcore.sampling import next_logits
 
-    model, _ = _load(path, weights, changed)
-    return next_logits(model, list(ids))
+    return next_logits(speak(voice)[0], list(ids))
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def next_tokens(path: Path, weights: str, prompt: str, config: SamplingConfig) -> pd.DataFrame:
+def next_tokens(voice: Voice, prompt: str, config: SamplingConfig) -> pd.DataFrame:
     """The frame of ``sampling.next_token_table`` for a prompt.
+
+    The model runs once per prompt: temperature, top-k and top-p only work on the scores that are kept.
 
     Raises:
         ValueError: The prompt can't be written in the model's vocabulary, or the weights can't be loaded.
     """
     from gptcore.sampling import next_token_table
 
-    changed = _changed(path, weights)
-    _, tokenizer = _load(str(path), weights, changed)
-    scores = logits_after(str(path), weights, changed, tuple(prompt_ids(tokenizer, prompt)))
-    return next_token_table(scores, tokenizer, config)
+    _, tokenizer = speak(voice)
+    changed = 0.0 if voice.path is None else _changed(voice.path, voice.weights)
+    return next_token_table(_scores(voice, changed, tuple(prompt_ids(tokenizer, prompt))), tokenizer, config)
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """A prompt's tokens; an empty prompt starts from the end of another text where the vocabulary has that token."""
+    """A prompt's tokens; an empty prompt starts from the end of another text where the vocabulary has that token.
+
+    Raises:
+        ValueError: The prompt can't be written in a compact vocabulary.
+    """
     if prompt:
         return tokenizer.encode(prompt)
     if isinstance(tokenizer, CompactTokenizer):

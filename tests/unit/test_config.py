@@ -155,14 +155,25 @@ def test_a_draw_is_refused_with_the_value(changes: dict[str, Any], message: str)
 
 @pytest.mark.parametrize(
     "changes",
-    [{"temperature": 0}, {"temperature": 1e-300}, {"temperature": 1e9}, {"top_k": 10**12}, {"top_p": 1}, {"top_p": 1e-9}],
+    [
+        {"temperature": 0},
+        {"temperature": 1e-300},
+        {"temperature": 1e9},
+        {"top_k": 10**12},
+        {"top_p": 1},
+        {"top_p": 1e-9},
+    ],
 )
 def test_the_ends_of_the_ranges_are_allowed(changes: dict[str, Any]) -> None:
     assert to_json(SamplingConfig(**changes)).items() >= changes.items()
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, 10**400, True, "1", [1]], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, -1, 10**400, True, "1", [1]],
+    ids=["nan", "inf", "-inf", "-1", "a whole number of 401 digits", "true", "text", "list"],
+)
 def test_every_number_of_every_config_refuses_what_is_no_number_for_it(config: type, value: Any) -> None:
     for name in of_type(config, "int", "float"):
         with pytest.raises(ValueError, match=f"^{name}="):
@@ -178,7 +189,7 @@ def test_every_switch_of_every_config_is_true_or_false_and_nothing_else(config: 
 
 
 def test_a_prompt_that_is_no_text_is_refused() -> None:
-    with pytest.raises(ValueError, match="^sample_prompt=5"):
+    with pytest.raises(ValueError, match=r"^sample_prompt=5"):
         TrainConfig(sample_prompt=5)  # type: ignore[arg-type]
 
 
@@ -203,7 +214,7 @@ def test_a_minimum_above_the_peak_is_allowed_for_the_app_warns_of_it() -> None:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_config_cannot_be_changed_once_made(config: type) -> None:
     with pytest.raises(FrozenInstanceError):
-        config().seed = 5
+        setattr(config(), fields(config)[0].name, 5)
 
 
 def test_a_changed_copy_is_checked_again() -> None:
@@ -245,10 +256,10 @@ def test_a_training_preset_survives_json(name: str) -> None:
 
 
 def test_unknown_fields_are_refused_all_at_once() -> None:
-    with pytest.raises(ValueError, match="^SamplingConfig has no field heat, top_q$"):
+    with pytest.raises(ValueError, match=r"^SamplingConfig has no field heat, top_q$"):
         from_json(SamplingConfig, {"top_q": 1, "heat": 2, "top_k": 3})
 
 
 def test_a_value_from_a_file_is_refused_in_the_same_words() -> None:
-    with pytest.raises(ValueError, match="^n_layers=0 is outside 1 to 1,000$"):
+    with pytest.raises(ValueError, match=r"^n_layers=0 is outside 1 to 1,000$"):
         from_json(GPTConfig, {"n_layers": 0})

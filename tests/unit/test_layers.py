@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # A room imports only rooms before it.
 ROOMS = (
     "config",
+    "machine",
     "paths",
     "tokenizer",
     "corpora",

@@ -1,0 +1,48 @@
+"""What this machine can spare: cores and memory, as a container or a cloud service limits them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+MIB = 2**20
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_limit(cgroup: Path = CGROUP_LIMIT) -> int:
+    """Bytes that all of this program's processes may hold together: the container's limit, or else the memory there is.
+
+    Args:
+        cgroup: The file in which Linux says how much a container may use; "max" means no limit of its own.
+    """
+    total = psutil.virtual_memory().total
+    try:
+        limit = cgroup.read_text(encoding="ascii").strip()
+    except OSError:  # no such limits on this system
+        return total
+    return min(int(limit), total) if limit.isdigit() else total
+
+
+def check_memory(needed: int, what: str) -> None:
+    """Refuse, before anything is allocated, what can't fit.
+
+    Raises:
+        MemoryError: The sum and the limit, in a sentence.
+
+    >>> check_memory(2**60, "this run")
+    Traceback (most recent call last):
+    ...
+    MemoryError: this run needs 1,099,511,627,776 MiB of ... MiB: choose a smaller model, context or batch
+    """
+    limit = memory_limit()
+    if needed > limit:
+        raise MemoryError(
+            f"{what} needs {needed // MIB:,} MiB of {limit // MIB:,} MiB: choose a smaller model, context or batch"
+        )

@@ -1,0 +1,137 @@
+"""A run looked at again: its evaluations, what it said at each of them, and whether it has begun to over-fit.
+
+How to read it: ``curve`` is what the charts draw, ``points`` are the evaluations as numbers, ``said`` is a text with
+its copied passages, and ``verdict`` puts a stated rule into a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from gptcore.memorization import CopiedSpan, copied_tokens
+from gptcore.runs.store import Run
+from pages._ui import resources
+
+UNTRAINED = -1  # the step of a model before its first update
+MIN_COPIED = 5  # tokens; shorter runs are common phrases, not memory
+RISE = 0.02  # a validation loss this share above its best counts as risen
+RULE = (
+    f"The rule: a run has over-fitted once its validation loss lies more than {RISE:.0%} above its best while the "
+    "training loss has fallen on."
+)
+
+
+class Point(NamedTuple):
+    """One evaluation; losses in nats a token, epochs counted from 1."""
+
+    step: int
+    epoch: int
+    train: float
+    validation: float
+
+    @property
+    def gap(self) -> float:
+        """How much better the model knows the text it learns from."""
+        return self.validation - self.train
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A recorded sample.
+
+    Attributes:
+        spans: Passages that stand verbatim in the training text; the prompt is not searched.
+        written: Tokens that the model wrote.
+        copied: How many of them lie in such a passage.
+    """
+
+    step: int
+    prompt: str
+    text: str
+    spans: list[CopiedSpan]
+    written: int
+    copied: int
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the model wrote nothing that could be seen."""
+        return not self.text[len(self.prompt) :].strip()
+
+
+def when(step: int) -> str:
+    """A step as a student reads it.
+
+    >>> when(UNTRAINED), when(55)
+    ('before training', 'step 55')
+    """
+    return "before training" if step == UNTRAINED else f"step {step}"
+
+
+def curve(run: Run) -> pd.DataFrame:
+    """A run's metric rows, with the losses before any update in front of them."""
+    rows, _ = run.metrics()
+    before = run.status.get("untrained")
+    if before:
+        rows = [{"step": UNTRAINED, "epoch": 0, "tokens_seen": 0, **before}, *rows]
+    frame = pd.DataFrame(rows, columns=resources.METRIC_COLUMNS)
+    return frame.astype({"batch_loss": float, "train_loss": float, "val_loss": float})
+
+
+def points(rows: pd.DataFrame) -> list[Point]:
+    """The evaluations that have both losses, in order."""
+    both = rows[rows["train_loss"].notna() & rows["val_loss"].notna()]
+    columns = (both[name] for name in ("step", "epoch", "train_loss", "val_loss"))
+    return [
+        Point(int(step), int(epoch) + 1, float(train), float(validation))
+        for step, epoch, train, validation in zip(*columns, strict=True)
+    ]
+
+
+def best(evaluations: Sequence[Point]) -> Point:
+    """The trained state with the lowest validation loss, the first of equals; at least one evaluation is needed."""
+    trained = [point for point in evaluations if point.step != UNTRAINED]
+    return min(trained or evaluations, key=lambda point: point.validation)
+
+
+def said(run: Run, step: int, min_tokens: int = MIN_COPIED) -> Saying | None:
+    """What a run said at a step, or at the nearest step with a sample; None where it never said anything."""
+    samples = run.samples()
+    if not samples:
+        return None
+    sample = min(samples, key=lambda row: abs(row["step"] - step))
+    prompt, text = sample["prompt"], sample["text"]
+    spans = resources.copied_spans(run.text, run.train_config, text, min_tokens, prompt)
+    written = len(resources.token_ids(text)) - len(resources.token_ids(prompt))
+    return Saying(sample["step"], prompt, text, spans, written, copied_tokens(spans))
+
+
+def verdict(evaluations: Sequence[Point]) -> str:
+    """Whether a run has over-fitted, by ``RULE``, in a sentence with its numbers; needs two evaluations or more."""
+    at_best, latest = best(evaluations), evaluations[-1]
+    if latest.step == at_best.step:
+        return f"Not yet: the latest validation loss, {latest.validation:.2f} nats a token, is the best so far."
+    rise = latest.validation / at_best.validation - 1
+    moved = (
+        f"since step {at_best.step} the validation loss has risen by {rise:.1%}, from {at_best.validation:.2f} to "
+        f"{latest.validation:.2f}"
+    )
+    if rise <= RISE:
+        return f"Not by our rule: {moved}. So small a rise may be chance."
+    if latest.train < at_best.train:
+        return f"Yes: {moved}, while the training loss fell from {at_best.train:.2f} to {latest.train:.2f}."
+    return (
+        f"No, but something else is wrong: {moved}, and the training loss rose as well, from {at_best.train:.2f} to "
+        f"{latest.train:.2f}. A learning rate that is too large does this."
+    )
+
+
+def judges(run: Run) -> tuple[int, int]:
+    """How many validation windows and batches one evaluation of a run looks at."""
+    config = run.train_config
+    counts = resources.text_counts(run.text.text, run.model_config.context_length, config).validation
+    batches = min(counts.batches, config.eval_batches)
+    return min(counts.windows, batches * config.batch_size), batches

@@ -209,6 +209,10 @@ def _gpt2(emb_dim: int, n_heads: int, n_layers: int) -> GPTConfig:
 MODEL_PRESETS: dict[str, GPTConfig] = {
     # Ours: memorised within seconds. A compact vocabulary replaces vocab_size by the number of the text's own tokens.
     "class": GPTConfig(context_length=32, emb_dim=64, n_heads=4, n_layers=2, drop_rate=0.0, tie_weights=False),
+    # Ours: GPT-2's form and vocabulary in a size that can be bundled, trained on public-domain prose.
+    "pocket": GPTConfig(
+        context_length=256, emb_dim=128, n_heads=4, n_layers=4, drop_rate=0.0, qkv_bias=True, tie_weights=True
+    ),
     # Raschka, chapter 5: GPT-2 small with a quarter of the context.
     "book-124m": GPTConfig(context_length=256),
     # A student's run on a novel under copyright; the size is kept, the text is not.
@@ -239,6 +243,20 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         sample_at="evaluation",
         sample_tokens=40,
         compact_vocab=True,
+    ),
+    "pocket": TrainConfig(
+        batch_size=8,
+        lr=2e-3,
+        epochs=1,
+        warmup_steps=200,
+        min_lr=1e-4,
+        grad_clip=1.0,
+        train_fraction=0.995,
+        eval_every=100,
+        sample_at="evaluation",
+        precision="bfloat16",
+        end_of_text=True,
+        threads=1,
     ),
     "book-124m": TrainConfig(batch_size=2, lr=4e-4, weight_decay=0.1, epochs=10, eval_every=5, eval_batches=5),
     "harry-potter": TrainConfig(batch_size=16, lr=5e-4, weight_decay=0.01, epochs=1000, eval_every=20),

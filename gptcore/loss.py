@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -71,6 +71,52 @@ def loss_table(logits: Tensor, targets: Tensor) -> pd.DataFrame:
             "loss": losses.numpy(),
             "running_mean": (losses.cumsum(0) / (rows + 1)).numpy(),
             "rank": ranks.numpy(),
+        }
+    )
+
+
+@torch.no_grad()
+def window_logits(model: nn.Module, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """What a model says along one window: it reads all tokens but the last and guesses all but the first.
+
+    Args:
+        model: Token ids (B, T) to logits (B, T, V), in evaluation mode.
+        ids: T + 1 token ids, at least 2.
+
+    Returns:
+        Logits (T, V) and targets (T,).
+
+    Raises:
+        ValueError: Fewer than two tokens, or more than the model's context holds.
+    """
+    if len(ids) < 2:
+        raise ValueError(f"a guess needs a token before it: at least 2 tokens, has {len(ids)}")
+    window = torch.tensor(ids)  # (T + 1)
+    logits = model(window[None, :-1])  # (1, T, V)
+    return logits.flatten(0, 1), window[1:]  # (1, T, V) -> (T, V)
+
+
+def favourites(logits: Tensor, count: int) -> pd.DataFrame:
+    """The tokens that a model thought likeliest at each position of a window.
+
+    Args:
+        logits: (T, V), float.
+        count: How many a position; at most V are given.
+
+    Returns:
+        Rows of position, rank (1 = first choice), token_id and probability, T times ``count``.
+
+    >>> favourites(torch.tensor([[0.0, 3.0, 1.0]]), 2)["token_id"].tolist()
+    [1, 2]
+    """
+    top = torch.softmax(logits.double(), dim=-1).topk(min(count, logits.size(-1)))  # (T, count)
+    positions, shown = top.indices.shape
+    return pd.DataFrame(
+        {
+            "position": torch.arange(positions).repeat_interleave(shown).numpy(),
+            "rank": torch.arange(1, shown + 1).repeat(positions).numpy(),
+            "token_id": top.indices.flatten().numpy(),
+            "probability": top.values.flatten().numpy(),
         }
     )
 

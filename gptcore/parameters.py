@@ -9,12 +9,13 @@ People meet 124 M, 163 M, 162 M, 117 M and 85 M for "the same" model. Each is th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from gptcore.config import GPTConfig
+from gptcore.config import MODEL_PRESETS, GPTConfig
 
 if TYPE_CHECKING:  # counting needs no PyTorch
     from torch import nn
@@ -103,6 +104,32 @@ def part_groups(config: GPTConfig) -> dict[str, int]:
         if not leaf.shared:
             groups[names[leaf.part.split(".", 1)[0]]] += prod(leaf.shape)
     return groups
+
+
+def well_known_counts() -> pd.DataFrame:
+    """The sizes that people give for "GPT-2 small", each as this ledger with a switch moved.
+
+    Returns:
+        Rows of said, count (missing for a label that counts nothing) and what (the model that is meant).
+
+    >>> int(well_known_counts().set_index("said")["count"]["162 M"])
+    162419712
+    """
+    gpt2, book, trained = MODEL_PRESETS["gpt2-small"], GPTConfig(), MODEL_PRESETS["book-124m"]
+    loaded = replace(book, qkv_bias=True)
+    blocks = [leaf for leaf in leaves(book) if leaf.part.startswith("blocks.")]
+    matrices = sum(prod(leaf.shape) for leaf in blocks if len(leaf.shape) == 2)
+    output = next(leaf for leaf in blocks if leaf.part.endswith("out_proj.weight"))
+    rows = [
+        ("124 M", count_parameters(gpt2), "GPT-2 small as published: the head is the token embedding, with qkv bias"),
+        ("163 M", count_parameters(book), "the book's GPT-2 small: a head of its own, no qkv bias"),
+        ("163 M", count_parameters(loaded), "the book's model with GPT-2's weights: qkv bias, the head is a copy"),
+        ("162 M", count_parameters(trained), f"the model the book trains: a context of {trained.context_length}"),
+        ("85 M", matrices, f"the matrices of the {book.n_layers} blocks alone: no embeddings, biases or norms"),
+        ("117 M", None, "OpenAI's first label for GPT-2 small: published, counts nothing in particular"),
+        ("59 M", prod(output.shape), f"a slip: one attention output projection, {output.letters}, is 0.59 M"),
+    ]
+    return pd.DataFrame(rows, columns=["said", "count", "what"]).astype({"count": "Int64"})
 
 
 def check_ledger(model: nn.Module, config: GPTConfig) -> None:

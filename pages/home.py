@@ -1,11 +1,15 @@
 """Home: a recorded run as a time machine, and a small live model to type at."""
 
+import math
+
+import numpy as np
+import pandas as pd
 import streamlit as st
 
 from gptcore.config import SamplingConfig
+from gptcore.figures import theme
 from gptcore.figures.bars import next_token_bars
 from gptcore.figures.curves import learning_curves
-from gptcore.figures.theme import POCKET
 from gptcore.memorization import CopyIndex
 from gptcore.parameters import count_parameters
 from gptcore.paths import POCKET_MODEL
@@ -13,6 +17,7 @@ from gptcore.runs.store import Run
 from pages._ui import chips, frame, replay, resources, startup, thread
 
 frame.lesson("home")
+POCKET = resources.Voice("pocket model", POCKET_MODEL)
 
 
 @st.fragment
@@ -75,6 +80,12 @@ def _text(run: Run, here: replay.Point, best: replay.Point) -> None:
     st.caption(_where(here).capitalize())
 
 
+def _effective_choices(table: pd.DataFrame) -> float:
+    """Entropy as a number of choices: among how many equally likely tokens one would be as unsure."""
+    drawn = table["probability"][table["probability"] > 0].to_numpy()
+    return math.exp(-float(np.sum(drawn * np.log(drawn))))
+
+
 @st.fragment
 def next_token() -> None:
     """One box, and what the small model expects next."""
@@ -90,17 +101,17 @@ def next_token() -> None:
             persist_state="session",
         )
         try:
-            table = resources.next_tokens(POCKET_MODEL, "best", prompt or "", SamplingConfig())
+            table = resources.next_tokens(POCKET, prompt or "", SamplingConfig())
         except ValueError as error:
             st.error(f"{str(error)[0].upper()}{str(error)[1:]}.")
             return
-        choices = resources.effective_choices(table)
+        choices = _effective_choices(table)
         st.markdown(
             f"Live: its first guess gets {table['probability'].max():.1%}; over all {len(table):,} tokens it is as "
             f"unsure as among **{choices:,.0f}** equally likely ones."
         )
     right.plotly_chart(
-        next_token_bars(table, colour=POCKET, height=330),
+        next_token_bars(table, colour=theme.POCKET, height=330),
         key="home_bars",
         alt=f"The ten likeliest next tokens; the first has {table['probability'].max():.1%}.",
     )

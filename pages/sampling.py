@@ -1,9 +1,97 @@
-"""sampling"""
+"""Sampling: the next token's probabilities under temperature and top-k, and a text drawn from them."""
+
+from collections.abc import Iterator
 
 import streamlit as st
 
-from pages._ui import frame
+from gptcore import sampling
+from gptcore.config import SamplingConfig, help_for
+from gptcore.corpora import CATALOGUE, OWN_STORY
+from gptcore.figures.bars import next_token_bars
+from gptcore.sampling import generate
+from pages._ui import choices, frame, resources, thread
+
+CHARACTERS_AT_ONCE = 2_000  # a prompt may be long; the model reads only its last tokens anyway
 
 frame.lesson("sampling")
-st.write("hello")
+
+
+def _rules() -> SamplingConfig:
+    """Temperature and top-k in sight, the rest behind "More"."""
+    temperature = st.slider(
+        "Temperature", 0.0, 5.0, 1.0, 0.05, key="sampling_temperature", help=help_for(SamplingConfig, "temperature")
+    )
+    top_k = st.slider("Top-k (0: no cut)", 0, 100, 0, key="sampling_top_k", help=help_for(SamplingConfig, "top_k"))
+    with st.expander("More"):
+        top_p = st.slider("Top-p", 0.01, 1.0, 1.0, 0.01, key="sampling_top_p", help=help_for(SamplingConfig, "top_p"))
+        first = st.toggle(
+            "Top-p before the temperature",
+            key="sampling_top_p_first",
+            help=help_for(SamplingConfig, "top_p_first"),
+        )
+        seed = st.number_input("Seed", 0, 2**31, 123, key="sampling_seed", help=help_for(SamplingConfig, "seed"))
+    return SamplingConfig(
+        temperature=temperature,
+        top_k=top_k or None,
+        top_p=top_p if top_p < 1 else None,
+        top_p_first=first,
+        seed=int(seed),
+    )
+
+
+def _go_on(voice: resources.Voice, prompt: str, config: SamplingConfig, most: int) -> Iterator[str]:
+    """The text as it grows, drawn by these rules."""
+    model, tokenizer = resources.speak(voice)
+    ids = resources.prompt_ids(tokenizer, prompt)
+    given = len(ids)
+    for drawn in generate(model, ids.copy(), config, most):
+        ids.append(drawn.token_id)
+        yield tokenizer.decode(ids[given:])
+
+
+left, right = st.columns([1, 1.8], gap="medium")
+with left:
+    default = thread.text().prompt or CATALOGUE[OWN_STORY].prompt
+    prompt = st.text_area(
+        "Prompt", default, height=80, max_chars=CHARACTERS_AT_ONCE, key=f"sampling_prompt_{thread.text().key}"
+    )
+    voice = choices.voice("sampling")
+    config = _rules()
+    most = st.number_input("Tokens to add", 1, 400, 50, key="sampling_most")
+    go = st.button("Go on", type="primary", icon=":material/play_arrow:", key="sampling_go", width="stretch")
+
+try:
+    table = resources.next_tokens(voice, prompt, config)
+except ValueError as error:
+    right.error(f"{str(error)[0].upper()}{str(error)[1:]}.")
+    st.stop()
+
+with right:
+    if prompt.endswith(" "):
+        st.warning("This prompt ends with a space. A space belongs to the token after it, so what follows is spoilt.")
+    likeliest = table["probability"].max()
+    kept = int((table["probability"] > 0).sum())
+    choices_left = resources.effective_choices(table)
+    st.plotly_chart(
+        next_token_bars(table),
+        key="sampling_bars",
+        alt=f"Probabilities of the next token; the likeliest has {likeliest:.1%}.",
+    )
+    spot = st.empty()
+    if go:
+        for text in _go_on(voice, prompt, config, int(most)):
+            spot.code(prompt + text, language=None, wrap_lines=True)
+            st.session_state["sampling_text"] = prompt + text
+    elif "sampling_text" in st.session_state:
+        spot.code(st.session_state["sampling_text"], language=None, wrap_lines=True)
+
+frame.notice(
+    f"{kept:,} of {len(table):,} tokens may be drawn, and the choice is as wide as among {choices_left:,.1f} equally "
+    "likely ones.",
+    "Temperature divides the scores before the softmax: it stretches or shrinks the differences between tokens, never "
+    "their order. It has no opinion about truth.",
+    "The bars and the draw follow from the same numbers, and all probabilities sum to "
+    f"{table['probability'].sum():.6f}.",
+)
+frame.code_behind(sampling.choose, sampling.cut_top_k, sampling.cut_top_p, sampling.generate)
 frame.next_lesson("sampling")

@@ -8,6 +8,15 @@ import plotly.graph_objects as go
 from gptcore.figures.theme import CUT, KEPT, TRAIN, TRANSPARENT, VALIDATION, blank_figure, visible
 
 
+def percent(probability: float) -> str:
+    """A probability as a label, with more digits where it is small.
+
+    >>> percent(0.5), percent(0.00012)
+    ('50.0%', '0.012%')
+    """
+    return f"{probability:.1%}" if probability >= 0.001 or probability == 0 else f"{probability:.3%}"
+
+
 def next_token_bars(table: pd.DataFrame, shown: int = 10, colour: str = KEPT, height: int = 360) -> go.Figure:
     """The likeliest tokens by logit, what is cut outlined, and the whole rest of the vocabulary as one bar.
 
@@ -18,25 +27,25 @@ def next_token_bars(table: pd.DataFrame, shown: int = 10, colour: str = KEPT, he
         height: Pixels.
     """
     top = table.nlargest(shown, "logit")
-    rest = table["probability"].sum() - top["probability"].sum()
-    labels = [f"{visible(token)} " for token in top["token"]]
-    rows = [*top.itertuples(index=False)]
+    tokens, ids = top["token"].tolist(), top["token_id"].tolist()
+    probabilities, kept = top["probability"].tolist(), top["kept"].tolist()
+    rest = max(float(table["probability"].sum()) - sum(probabilities), 0.0)
     figure = blank_figure(height)
     figure.add_bar(
-        y=[*(f"{label}<sup>{row.token_id}</sup>" for label, row in zip(labels, rows, strict=True)), "all others"],
-        x=[*top["probability"], max(rest, 0.0)],
+        y=[*(f"{visible(token)} <sup>{i}</sup>" for token, i in zip(tokens, ids, strict=True)), "all others"],
+        x=[*probabilities, rest],
         orientation="h",
         marker={
-            "color": [*(colour if row.kept else TRANSPARENT for row in rows), TRANSPARENT],
-            "line": {"color": [*(colour if row.kept else CUT for row in rows), CUT], "width": 1.5},
+            "color": [*(colour if keep else TRANSPARENT for keep in kept), TRANSPARENT],
+            "line": {"color": [*(colour if keep else CUT for keep in kept), CUT], "width": 1.5},
         },
-        text=[*(f"{row.probability:.1%}" if row.kept else "cut" for row in rows), f"{max(rest, 0.0):.1%}"],
+        text=[*(percent(p) if keep else "cut" for p, keep in zip(probabilities, kept, strict=True)), percent(rest)],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{x:.3%}<extra></extra>",
     )
     figure.update_layout(showlegend=False, hovermode="closest")
-    largest = max([*top["probability"], rest])
+    largest = max([*probabilities, rest])
     figure.update_xaxes(title="probability", tickformat=".0%", range=[0, min(1.15, largest * 1.18)])
     figure.update_yaxes(autorange="reversed", title=None, tickfont={"family": "monospace"})
     return figure

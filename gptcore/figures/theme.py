@@ -30,14 +30,23 @@ def literal(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def visible(token: str) -> str:
-    r"""A token with its spaces and line ends as marks, safe for a label.
+def marked(token: str) -> str:
+    r"""A token with its spaces and line ends as marks.
 
-    >>> visible(" you\n")
+    >>> marked(" you\n")
     '·you⏎'
     """
     marks = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
-    return literal("".join(marks.get(letter, letter) for letter in token))
+    return "".join(marks.get(letter, letter) for letter in token)
+
+
+def visible(token: str) -> str:
+    """A token with its spaces and line ends as marks, safe for a label.
+
+    >>> visible(" <b>")
+    '·&lt;b&gt;'
+    """
+    return literal(marked(token))
 
 
 def blank_figure(height: int) -> go.Figure:

@@ -129,9 +129,39 @@ def verdict(evaluations: Sequence[Point]) -> str:
     )
 
 
-def judges(run: Run) -> tuple[int, int]:
-    """How many validation windows and batches one evaluation of a run looks at."""
-    config = run.train_config
-    counts = resources.text_counts(run.text.text, run.model_config.context_length, config).validation
+def stopped(evaluations: Sequence[Point], updates: int) -> str:
+    """What stopping at the best step would have kept and saved, of so many updates."""
+    at_best, latest = best(evaluations), evaluations[-1]
+    if at_best.step == latest.step:
+        return f"Had you stopped before step {at_best.step}, you would have stopped too early: it was still improving."
+    return (
+        f"Had you stopped at step {at_best.step}, you would have kept a validation loss of {at_best.validation:.2f} "
+        f"and saved {updates - 1 - at_best.step:,} of {updates:,} updates. By step {latest.step} they took the "
+        f"training loss from {at_best.train:.2f} to {latest.train:.2f} and the validation loss to "
+        f"{latest.validation:.2f}."
+    )
+
+
+def parting(evaluations: Sequence[Point]) -> str:
+    """A gap alone is no harm: the curves part before the validation loss is at its best."""
+    at_best = best(evaluations)
+    early = next((point for point in evaluations if point.epoch >= 2 and point.gap > 0), at_best)
+    if early.step >= at_best.step:
+        return f"The validation loss is best at step {at_best.step}, in epoch {at_best.epoch}."
+    return (
+        f"A gap alone is no harm: at step {early.step}, in epoch {early.epoch}, it is {early.gap:.2f} nats already, "
+        f"and yet the validation loss is best only at step {at_best.step}, in epoch {at_best.epoch}."
+    )
+
+
+def judges(run: Run) -> str:
+    """How little text judges a run: the validation windows of one evaluation."""
+    shape, config = run.model_config, run.train_config
+    counts = resources.text_counts(run.text.text, shape.context_length, config).validation
     batches = min(counts.batches, config.eval_batches)
-    return min(counts.windows, batches * config.batch_size), batches
+    windows = min(counts.windows, batches * config.batch_size)
+    return (
+        f"The judge is small: {windows:,} validation window{'s' * (windows != 1)} in {batches:,} "
+        f"batch{'es' * (batches != 1)}, {windows * shape.context_length:,} tokens in all. Small ups and downs of its "
+        "curve are chance."
+    )

@@ -143,6 +143,11 @@ def _changed(path: Path, weights: str) -> float:
     return file.stat().st_mtime if file.exists() else 0.0
 
 
+def version(voice: Voice) -> float:
+    """Changes whenever a voice's weights do: part of the key of all that is computed with them."""
+    return 0.0 if voice.path is None else _changed(voice.path, voice.weights)
+
+
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner=False)
 def untrained_model(config: GPTConfig, seed: int) -> GPTModel:
     """A model as it is before its first update."""
@@ -181,8 +186,15 @@ def next_tokens(voice: Voice, prompt: str, config: SamplingConfig) -> pd.DataFra
     from gptcore.sampling import next_token_table
 
     _, tokenizer = speak(voice)
-    changed = 0.0 if voice.path is None else _changed(voice.path, voice.weights)
-    return next_token_table(_scores(voice, changed, tuple(prompt_ids(tokenizer, prompt))), tokenizer, config)
+    scores = _scores(voice, version(voice), tuple(prompt_ids(tokenizer, prompt)))
+    return next_token_table(scores, tokenizer, config)
+
+
+def effective_choices(table: pd.DataFrame) -> float:
+    """Among how many equally likely tokens the draw of this table is as unsure."""
+    from gptcore import sampling
+
+    return sampling.effective_choices(table["probability"].to_numpy())
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -226,7 +226,7 @@ def test_the_same_text_has_the_same_key_whatever_its_file_is_called() -> None:
 def test_the_limit_is_for_visitors_and_counts_bytes() -> None:
     raw = b"a" * (MAX_TEXT_BYTES + 1)
     assert len(read_bytes(raw[:-1], "a.txt").text) == MAX_TEXT_BYTES
-    with pytest.raises(TextError, match="'a.txt' has 5,000,001 bytes; the limit is 5,000,000"):
+    with pytest.raises(TextError, match=r"'a\.txt' has 5,000,001 bytes; the limit is 5,000,000"):
         read_bytes(raw, "a.txt")
     assert len(read_bytes(raw, "a.txt", most_bytes=None).text) == MAX_TEXT_BYTES + 1
 

@@ -27,6 +27,7 @@ ROOMS = (
     "config",
     "machine",
     "paths",
+    "published",
     "tokenizer",
     "corpora",
     "windows",

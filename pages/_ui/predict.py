@@ -1,0 +1,35 @@
+"""Predict first, then check: a question whose answer the program works out from what is on screen."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+
+def number(key: str, question: str, answer: int) -> bool:
+    """Ask for a number, then show the true one beside the guess.
+
+    Args:
+        key: Start of the widgets' keys.
+        question: One question; when it changes, an older guess no longer counts.
+        answer: The true number.
+
+    Returns:
+        Whether this question was answered, so that the page may explain it.
+    """
+    with st.form(f"{key}_predict", border=False, enter_to_submit=True):
+        st.markdown(f"**Try it.** {question}")
+        left, right = st.columns([2, 1], vertical_alignment="bottom")
+        guess = left.number_input(
+            "Your guess", value=None, min_value=0, step=1, key=f"{key}_guess", label_visibility="collapsed"
+        )
+        checked = right.form_submit_button("Check", icon=":material/check:", key=f"{key}_check", width="stretch")
+    if checked and guess is not None:
+        st.session_state[f"{key}_guessed"] = (question, guess)
+    asked, guessed = st.session_state.get(f"{key}_guessed", ("", 0))
+    if asked != question:
+        return False
+    if guessed == answer:
+        st.success(f"Yes: {answer:,}.", icon=":material/check_circle:")
+    else:
+        st.info(f"You said {guessed:,}; it is {answer:,}.", icon=":material/lightbulb:")
+    return True

@@ -1,0 +1,67 @@
+"""What a text's tokens come to, and its beginning as spans; kept, because a text may have two million tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from gptcore.tokenizer import Span, group_spans, load_tokenizer
+from pages._ui import resources
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """A text in numbers.
+
+    Attributes:
+        tokens: How many tokens it has.
+        characters: How many Unicode characters.
+        distinct: How many different tokens.
+    """
+
+    tokens: int
+    characters: int
+    distinct: int
+
+
+def show(counts: TokenCounts) -> None:
+    """The four numbers in a row; a text without tokens has no ratio."""
+    vocab_size = load_tokenizer().vocab_size
+    ratio = f"{counts.characters / counts.tokens:.2f}" if counts.tokens else "–"
+    with st.container(horizontal=True, gap="small"):
+        st.metric("Tokens", f"{counts.tokens:,}", width="content")
+        st.metric("Characters", f"{counts.characters:,}", width="content", help=CHARACTERS_HELP)
+        st.metric("Characters a token", ratio, width="content")
+        st.metric(
+            "Distinct tokens",
+            f"{counts.distinct:,} · {counts.distinct / vocab_size:.2%}",
+            width="content",
+            help=f"How many different tokens occur, and their share of GPT-2's {vocab_size:,}.",
+        )
+
+
+CHARACTERS_HELP = "Unicode characters. What looks like one, an emoji with a skin tone or a family, may be several."
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def of_text(text: str) -> TokenCounts:
+    """Counts of the thread's text."""
+    ids = resources.token_ids(text)
+    return TokenCounts(len(ids), len(text), len(set(ids)))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def beginning(text: str, most: int) -> list[Span]:
+    """The first tokens of a text as spans; a character that the cut would split is left out."""
+    tokenizer = load_tokenizer()
+    ids = resources.token_ids(text)[:most]
+    pieces = [tokenizer.token_bytes(i) for i in ids]
+    while True:
+        try:
+            whole = b"".join(pieces).decode("utf-8")
+        except UnicodeDecodeError:
+            ids.pop()
+            pieces.pop()
+        else:
+            return group_spans(whole, ids, pieces)

@@ -60,10 +60,12 @@ def stretch_in_view(parts: list[Part], windows: pd.DataFrame) -> tuple[int, int]
     if windows.empty:
         return 0, total
     last = windows.iloc[-1]
-    part = next(part for part in parts if part.name == last["part"])
-    at_end = last["number"] == part.counts.windows - 1
-    # Where no validation window follows, the rest of the text belongs to the picture too.
-    end = total if at_end and not any(p.counts.windows for p in parts if p.start > part.start) else last["end"] + 1
+    number = next(i for i, part in enumerate(parts) if part.name == last["part"])
+    part = parts[number]
+    end = last["end"] + 1
+    if last["number"] == part.counts.windows - 1:  # what is left over belongs to the picture
+        later = any(other.counts.windows for other in parts[number + 1 :])
+        end = part.start + part.tokens if later else total
     return int(windows["start"].iloc[0]), int(end)
 
 

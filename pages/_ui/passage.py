@@ -54,7 +54,7 @@ class Passage:
 def choose_voice(key: str) -> Voice:
     """Choose whose guesses are judged: the student's own run once there is one, until then an untrained model."""
     options = {voice.label: voice for voice in choices.voices()}
-    first = next(iter(options)) if thread.is_recorded(thread.run()) is False else UNTRAINED.label
+    first = UNTRAINED.label if thread.is_recorded(thread.run()) else next(iter(options))
     label = st.selectbox(
         "Whose guesses?",
         list(options),
@@ -127,14 +127,15 @@ def _text(tokenizer: Tokenizer, token_id: int) -> str:
 def pieces(passage: Passage) -> list[Piece]:
     """The window as chips: the token that is given in bold, then each target the bluer the dearer it was."""
     graded: list[Piece] = [{"text": passage.given, "kind": "prompt", "title": "given: nothing is guessed here"}]
-    for token, row in zip(passage.tokens, passage.table.itertuples(), strict=True):
-        share = min(row.loss / passage.blind, 1.0)
+    rows = zip(passage.tokens, passage.table["probability"].tolist(), passage.table["loss"].tolist(), strict=True)
+    for number, (token, probability, loss) in enumerate(rows, start=1):
+        share = min(loss / passage.blind, 1.0) if passage.blind else 0.0
         graded.append(
             {
                 "text": token,
                 "kind": "graded",
                 "colour": f"{COLOUR}{round(255 * share):02x}",
-                "title": f"guess {row.position + 1}: p = {row.probability:.3%}, loss {row.loss:.2f} nats",
+                "title": f"guess {number}: probability {probability:.3%}, loss {loss:.2f} nats",
             }
         )
     return graded

@@ -1,0 +1,114 @@
+"""One window as chips, and the counts of a text's windows with their formulas."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+import streamlit as st
+
+from gptcore.batches import TrainingData, prepare
+from gptcore.config import GPTConfig, TrainConfig
+from gptcore.corpora import Text
+from gptcore.figures.theme import DRAWN
+from gptcore.tokenizer import load_tokenizer, show_token
+from gptcore.windows import WindowCounts
+from pages._ui import chips
+from pages._ui.chips import Piece
+
+View = Literal["text", "ids", "positions"]
+VIEWS: tuple[View, ...] = ("text", "ids", "positions")
+SHOWN_COLUMNS = 64
+SHOWN_PREFIX = 60
+
+
+@st.cache_resource(max_entries=4, show_spinner="The text is being cut into tokens.")
+def token_parts(text: Text, train_fraction: float, end_of_text: bool) -> TrainingData:
+    """Both parts of a text as GPT-2 tokens, whatever context and batch are then chosen.
+
+    Raises:
+        TextError: The training part has fewer than two tokens.
+    """
+    smallest = GPTConfig(context_length=1)
+    return prepare(text, smallest, TrainConfig(batch_size=1, train_fraction=train_fraction, end_of_text=end_of_text))
+
+
+def _chip(token_id: int, place: int, view: View, kind: str) -> Piece:
+    text = show_token(load_tokenizer().token_bytes(token_id))
+    shown = {"text": text, "ids": str(token_id), "positions": str(place)}[view]
+    return {
+        "text": shown,
+        "note": str(token_id) if view == "text" else "",
+        "title": f"token {place:,} of the training part: {text!r}, id {token_id}",
+        "colour": chips.TOKEN_COLOURS[place % len(chips.TOKEN_COLOURS)],
+        "kind": kind,
+    }
+
+
+def pairs(inputs: list[int], targets: list[int], start: int, position: int, view: View) -> None:
+    """Draw a window's input row above its target row, the chosen prefix and its target marked.
+
+    Args:
+        inputs: Token ids (T,).
+        targets: Token ids (T,), one token further.
+        start: Where the window starts in the training part.
+        position: The position in the window whose guess is looked at.
+        view: What stands on a chip.
+    """
+    first = position // SHOWN_COLUMNS * SHOWN_COLUMNS
+    end = min(first + SHOWN_COLUMNS, len(inputs))
+    columns = [
+        (
+            _chip(inputs[t], start + t, view, "" if t <= position else "faint"),
+            _chip(targets[t], start + t + 1, view, "asked" if t == position else "faint"),
+        )
+        for t in range(first, end)
+    ]
+    chips.pairs([({"text": "input", "kind": "label"}, {"text": "target", "kind": "label"}), *columns], "windows_pairs")
+    if end - first < len(inputs):
+        st.caption(f"Positions {first} to {end - 1} of 0 to {len(inputs) - 1}; choose another position to see others.")
+
+
+def guess(inputs: list[int], targets: list[int], position: int) -> None:
+    """Draw one exercise of a window: this prefix, and the token that has to be guessed after it."""
+    tokenizer = load_tokenizer()
+    given = inputs[: position + 1]
+    shown = given[-SHOWN_PREFIX:]
+    if len(shown) < len(given):
+        st.caption(f"The last {len(shown)} of the {len(given)} tokens given:")
+    target = show_token(tokenizer.token_bytes(targets[position]))
+    pieces: list[Piece] = [
+        {"text": tokenizer.decode(shown), "title": f"{len(given)} tokens are given"},
+        {"text": "\u2003→\u2003"},
+        {"text": target, "kind": "graded", "colour": DRAWN, "title": f"to be guessed: token id {targets[position]}"},
+    ]
+    chips.graded(pieces, "windows_guess", f"given {len(given)} tokens, the next one has to be guessed")
+
+
+def formulas(
+    n_tokens: int, context_length: int, stride: int, batch_size: int, drop_last: bool, counts: WindowCounts
+) -> pd.DataFrame:
+    """Every count with its formula, today's numbers in it.
+
+    Returns:
+        A row a count: what is counted, the formula, the value.
+    """
+    n, T, S, B = (f"{value:,}" for value in (n_tokens, context_length, stride, batch_size))
+    fits = n_tokens > context_length
+    kept = counts.windows - counts.dropped_windows
+    used = f"({kept:,} − 1) × {min(stride, context_length):,} + {T}" if kept else "0"
+    left, right = "⌊⌋" if drop_last else "⌈⌉"
+    rows = [
+        ("windows", f"⌊({n} − {T} − 1) / {S}⌋ + 1" if fits else "0", counts.windows),
+        ("batches in an epoch", f"{left}{counts.windows:,} / {B}{right}", counts.batches),
+        (
+            "windows left out by drop_last",
+            f"{counts.windows:,} − {counts.batches:,} × {B}" if drop_last else "0",
+            counts.dropped_windows,
+        ),
+        ("guesses in an epoch", f"{kept:,} × {T}", counts.predictions),
+        ("tokens that two neighbours share", f"{T} − {S}" if stride < context_length else "0", counts.overlap),
+        ("tokens that are a target", used, counts.targets_used),
+        ("tokens never a target", f"{n} − {counts.targets_used:,}", counts.never_targets),
+    ]
+    return pd.DataFrame(rows, columns=["what", "formula", "count"])

@@ -61,7 +61,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="FILE|NAME", help="a file, or a key such as the-verdict")
     parser.add_argument("--preset", choices=MODEL_PRESETS, default="class", help="model and settings to start from")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the run")
-    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument(
+        "--resume", type=Path, metavar="DIR", help="go on with the run in this folder; --epochs or --steps move its end"
+    )
     for flag in TRAIN_FLAGS:
         name = f"--{flag.replace('_', '-')}"
         parser.add_argument(name, action=argparse.BooleanOptionalAction, help=help_for(TrainConfig, flag))
@@ -91,6 +93,7 @@ def _settings(arguments: argparse.Namespace) -> TrainConfig:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train in this process with a progress bar; the folder is written as for any other run."""
+    from gptcore.batches import prepare
     from gptcore.corpora import find_text
     from gptcore.runs.store import Run, create_run
     from gptcore.runs.worker import execute
@@ -99,12 +102,13 @@ def train(arguments: argparse.Namespace) -> int:
         if not (arguments.resume / "config.json").is_file():
             raise ValueError(f"{arguments.resume} holds no run to go on with")
         run = Run(arguments.resume)
+        run.reopen(**{name: getattr(arguments, name) for name in ("epochs", "steps") if getattr(arguments, name)})
     elif arguments.text is None or arguments.out is None:
         raise ValueError("train needs --text and --out, or --resume")
     else:
-        run = create_run(
-            arguments.out, find_text(arguments.text), MODEL_PRESETS[arguments.preset], _settings(arguments)
-        )
+        text, model, settings = find_text(arguments.text), MODEL_PRESETS[arguments.preset], _settings(arguments)
+        prepare(text, model, settings)  # a text that can't be used is refused before there is a folder
+        run = create_run(arguments.out, text, model, settings)
     with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar:
         end = execute(run, lambda record, state: _report(bar, record, state))
     if end == "failed":

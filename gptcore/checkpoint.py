@@ -156,12 +156,13 @@ def save_state(path: Path, state: TrainingState) -> None:
     _save(path, tensors, meta)
 
 
-def load_state(path: Path, data: TrainingData) -> TrainingState:
+def load_state(path: Path, data: TrainingData, config: TrainConfig | None = None) -> TrainingState:
     """A run as it was saved. Sets PyTorch's global random state.
 
     Args:
         path: A file of ``save_state``.
         data: The same text, prepared with the same settings.
+        config: Settings to go on with, where they are to differ from the saved ones (more epochs, say).
 
     Raises:
         CheckpointError: Not such a file, unreadable, or damaged.
@@ -171,7 +172,7 @@ def load_state(path: Path, data: TrainingData) -> TrainingState:
         raise CheckpointError(f"{path.name} holds weights alone; a run can't go on from it")
     weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
     model, _ = _build(meta, weights)
-    config = from_json(TrainConfig, meta["training"])
+    config = config or from_json(TrainConfig, meta["training"])
     optimiser = make_optimiser(model, config)
     memory: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

@@ -121,6 +121,15 @@ def favourites(logits: Tensor, count: int) -> pd.DataFrame:
     )
 
 
+def surprise(probability: float) -> float:
+    """The loss of one guess that gave this probability to the token that came: -ln p, in nats.
+
+    >>> round(surprise(0.5), 3)  # halving a probability always costs ln 2 more
+    0.693
+    """
+    return -math.log(probability) if probability > 0 else math.inf
+
+
 def perplexity(loss: float) -> float:
     """Among how many equally likely tokens a model with this mean loss seems to choose.
 

@@ -1,9 +1,5 @@
 """Home: a recorded run as a time machine, and a small live model to type at."""
 
-import math
-
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from gptcore.config import SamplingConfig
@@ -33,7 +29,7 @@ def time_machine(run: Run) -> None:
     with left:
         chart = st.container()
         step = st.select_slider(
-            "Drag through the training",
+            "Drag through the training, from gibberish to passages learnt by heart",
             [point.step for point in evaluations],
             best.step,
             format_func=replay.when,
@@ -45,7 +41,7 @@ def time_machine(run: Run) -> None:
     # The counting lines are computed beside PyTorch, for which the first page does not wait.
     lines = resources.reference_lines(run.text.text, run.train_config) if startup.torch_is_here() else {}
     chart.plotly_chart(
-        learning_curves(rows, lines, best_step=best.step, cursor_step=here.step, height=340),
+        replay.learning_curves(rows, lines, best_step=best.step, cursor_step=here.step, height=340),
         key="home_curves",
         alt=f"Learning curves of the recorded run; {_where(here)}",
     )
@@ -71,19 +67,15 @@ def _text(run: Run, here: replay.Point, best: replay.Point) -> None:
     if saying.is_blank:
         st.markdown("It writes nothing but blank lines.")
     elif saying.copied:
-        st.markdown(f":orange-background[{saying.copied} of {saying.written} tokens] are copied from the story.")
+        st.markdown(
+            f":orange-background[{saying.copied} of the {saying.written} tokens] of its text are copied from the story."
+        )
     else:
         st.markdown(
-            f"None of its {saying.written} tokens stands in a passage copied from the story, of "
-            f"{replay.MIN_COPIED} tokens or more."
+            f"None of the {saying.written} tokens of its text are copied from the story; passages of "
+            f"{replay.MIN_COPIED} tokens or more count."
         )
     st.caption(_where(here).capitalize())
-
-
-def _effective_choices(table: pd.DataFrame) -> float:
-    """Entropy as a number of choices: among how many equally likely tokens one would be as unsure."""
-    drawn = table["probability"][table["probability"] > 0].to_numpy()
-    return math.exp(-float(np.sum(drawn * np.log(drawn))))
 
 
 @st.fragment
@@ -103,9 +95,10 @@ def next_token() -> None:
         try:
             table = resources.next_tokens(POCKET, prompt or "", SamplingConfig())
         except ValueError as error:
-            st.error(f"{str(error)[0].upper()}{str(error)[1:]}.")
+            sentence = str(error)
+            st.error(frame.plain(f"{sentence[0].upper()}{sentence[1:]}."))
             return
-        choices = _effective_choices(table)
+        choices = resources.effective_choices(table)
         st.markdown(
             f"Live: its first guess gets {table['probability'].max():.1%}; over all {len(table):,} tokens it is as "
             f"unsure as among **{choices:,.0f}** equally likely ones."
@@ -117,7 +110,7 @@ def next_token() -> None:
     )
 
 
-@st.fragment(run_every=0.5)
+@st.fragment(run_every=1.0)
 def wait_for_torch() -> None:
     """Hold the place of what needs PyTorch, and draw the page again once it is there."""
     if startup.torch_is_here():
@@ -130,11 +123,12 @@ story = recorded.text
 shape = recorded.model_config
 st.caption(f"Recorded run: {count_parameters(shape):,} parameters learn {story.title}, from first guesses to reciting.")
 time_machine(recorded)
-if not startup.torch_is_here():
-    wait_for_torch()
-elif POCKET_MODEL.is_file():
+live = startup.torch_is_here() and POCKET_MODEL.is_file()
+if live:
     next_token()
-same = thread.text().key == story.key
-if st.button("Train on this text" if same else "Train on your text", icon=":material/play_arrow:", type="primary"):
-    st.switch_page(frame.page_file("training"))
-frame.code_behind(learning_curves, CopyIndex, next_token_bars)
+elif not startup.torch_is_here():
+    wait_for_torch()
+label = "Train on this text" if thread.text().key == story.key else "Train on your text"
+with st.container(border=True, width="content"):
+    st.page_link(frame.page_file("training"), label=f"**{label}**", icon=":material/play_arrow:")
+frame.code_behind(learning_curves, CopyIndex, *([next_token_bars] if live else []))

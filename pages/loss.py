@@ -5,44 +5,18 @@ import math
 import pandas as pd
 import streamlit as st
 
+from gptcore import loss
+from gptcore.config import GPTConfig
 from gptcore.figures.bars import loss_bars
 from gptcore.figures.theme import marked
 from gptcore.parameters import part_groups
-from gptcore.config import MODEL_PRESETS
 from pages._ui import chips, frame, passage
 from pages._ui.passage import Passage
 
-SHORTEST, LONGEST, USUAL = 8, 32, 16
 PRICES = (0.9, 0.5, 0.1, 0.01, 0.001)
 ANSWERS = ("double", "a little more", "the same")
 
 frame.lesson("loss")
-
-
-def _window() -> Passage:
-    """Whose guesses, and where in the text."""
-    columns = st.columns([3, 3, 3, 2])
-    with columns[0]:
-        voice = passage.choose_voice("loss")
-    part = columns[1].segmented_control(
-        "Part of your text",
-        passage.PARTS,
-        default=passage.PARTS[0],
-        required=True,
-        key="loss_part",
-        help="A model learns from the training part; the validation part stays new to it.",
-        persist_state="session",
-    )
-    text = passage.part_of_text(part)
-    voice, guessable, room = passage.readable(voice, text)
-    most = min(LONGEST, room)
-    length = most
-    if most > SHORTEST:
-        length = columns[3].slider("Tokens to guess", SHORTEST, most, min(USUAL, most), key="loss_length")
-    start = 0
-    if guessable > length:
-        start = columns[2].slider("The window starts at token", 0, guessable - length, 0, key=f"loss_start_{part}")
-    return passage.guess(voice, text, start, length)
 
 
 def _steps(seen: Passage, at: int) -> None:
@@ -51,57 +25,121 @@ def _steps(seen: Passage, at: int) -> None:
     T, V = len(seen.tokens), seen.vocab_size
     st.markdown(
         f"""
-| step | shape | at guess {at + 1} |
-|---|---|---|
-| logits | (1, {T}, {V:,}) → ({T}, {V:,}) | {row["target_logit"]:.2f} for the token that came |
-| softmax | ({T}, {V:,}), each row sums to 1 | its place: {row["rank"]:,.0f} of {V:,} |
-| its probability *p* | ({T},) | {row["probability"]:.4%} |
-| −ln *p* | ({T},) | {row["loss"]:.3f} nats |
-| mean of {T} | one number | **{seen.table["running_mean"].iloc[-1]:.4f}** nats a token |
-| exp | one number | perplexity **{seen.perplexity:,.1f}** |
-"""
+1. **Logits** (1, {T}, {V:,}) → ({T}, {V:,}): the token that came scored {row["target_logit"]:.2f}, place
+   {row["rank"]:,.0f} of {V:,}.
+2. **Softmax** ({T}, {V:,}): scores become shares; each row sums to 1.
+3. **Its probability** ({T}): *p* = {passage.chance(row["probability"])}
+4. **−ln *p*** ({T}): {row["loss"]:.3f} nats
+5. **Mean** of all {T}: **{seen.loss:.4f}** nats a token
+6. **exp** of it: perplexity **{seen.perplexity:,.1f}**"""
     )
-    st.caption(f"In one call, as a training run does it: {seen.loss:.4f}.")
+    st.caption(f"Steps 2 to 5 in one call, as a training run does it: {seen.in_one_call:.4f}.")
 
 
 def _favourites(seen: Passage, at: int) -> None:
     """What the model would rather have seen."""
+    st.markdown(f"**The model's own favourites** at guess {at + 1}, and what they would have cost")
     mine = seen.favourites[seen.favourites["position"] == at]
-    rows = pd.DataFrame(
-        {
-            "favourite": [marked(token) for token in mine["token"]],
-            "probability": mine["probability"].to_numpy(),
-            "would cost": [-math.log(p) for p in mine["probability"]],
-        }
-    )
     st.dataframe(
-        rows,
+        pd.DataFrame(
+            {
+                "token": [marked(token) for token in mine["token"]],
+                "probability": mine["probability"].to_numpy(),
+                "loss": mine["probability"].map(loss.surprise).to_numpy(),
+            }
+        ),
         hide_index=True,
         column_config={
             "probability": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0),
-            "would cost": st.column_config.NumberColumn("would cost (nats)", format="%.2f"),
+            "loss": st.column_config.NumberColumn("loss (nats)", format="%.2f"),
         },
         key="loss_favourites",
     )
-    others = seen.vocab_size - len(rows)
-    st.caption(f"The other {others:,} tokens share {max(0.0, 1 - rows['probability'].sum()):.1%}.")
+    others = seen.vocab_size - len(mine)
+    st.caption(f"The other {others:,} tokens share {max(0.0, 1 - mine['probability'].sum()):.1%}.")
+
+
+def _prices(seen: Passage) -> None:
+    """What any guess costs, whoever makes it."""
+    st.markdown("**What a guess costs** that gave the token that came this probability")
+    given = [*PRICES, 1 / seen.vocab_size]
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "probability": [*(f"{p:.1%}" for p in PRICES), f"1 in {seen.vocab_size:,} (blind)"],
+                "loss": [loss.surprise(p) for p in given],
+                "among": [loss.perplexity(loss.surprise(p)) for p in given],
+            }
+        ),
+        hide_index=True,
+        column_config={
+            "loss": st.column_config.NumberColumn("loss (nats)", format="%.2f"),
+            "among": st.column_config.NumberColumn("as if among N tokens", format="localized"),
+        },
+        key="loss_prices",
+    )
 
 
 def _try_it(seen: Passage) -> None:
-    halved = float((seen.table["loss"] + math.log(2)).mean())
+    halved = seen.table["probability"].map(lambda p: loss.surprise(p / 2)).mean()
     offers = dict(zip(ANSWERS, (2 * seen.loss, halved, seen.loss), strict=True))
+    st.markdown(
+        f"**Try it.** The mean loss is {seen.loss:.2f} nats. If the model had given each token that came only *half* "
+        "as much probability, what would it be?"
+    )
     answer = st.segmented_control(
-        f"**Try it.** The mean loss is {seen.loss:.2f}. Had the model given every token that came only *half* as much "
-        "probability, what would it be?",
+        "Your guess",
         ANSWERS,
         format_func=lambda name: f"{name}: {offers[name]:.2f}",
         key="loss_answer",
+        label_visibility="collapsed",
     )
     if answer is None:
         return
     right = math.isclose(offers[answer], halved, abs_tol=0.005)
     (st.success if right else st.info)(
-        f"{'Yes' if right else 'Not quite'}: {halved:.2f}. Half the probability costs ln 2 = {math.log(2):.2f} nats "
-        f"more for every token, whatever it cost before. The perplexity doubles, to {math.exp(halved):,.0f}.",
+        f"{'Yes' if right else 'Not quite'}: {halved:.2f}. Half the probability costs {loss.surprise(0.5):.2f} nats "
+        f"more (ln 2), whatever the token cost before. The perplexity doubles, to {loss.perplexity(halved):,.1f}.",
         icon=":material/check_circle:" if right else ":material/lightbulb:",
     )
+
+
+def _slips(seen: Passage) -> None:
+    """Two sentences from the sources that don't hold, each beside the number that shows it."""
+    V, C = seen.vocab_size, seen.width
+    said, meant = loss.uniform_loss(47_678), loss.uniform_loss(48_725)
+    head = part_groups(GPTConfig())["output head"]
+    st.markdown(
+        f"""**Two slips you may meet**
+- *"A perplexity of 48,725 means choosing among 47,678 tokens."* The perplexity is itself the number of choices:
+  ln 48,725 = {meant:.3f} is the loss in question, ln 47,678 would be {said:.3f}.
+- *"The softmax layer has 38.4 M parameters."* The output head before it has: {head:,} in GPT-2's small shape,
+  {V:,} × {C:,} = {V * C:,} here. Softmax turns scores into shares; it has nothing to learn."""
+    )
+
+
+seen = passage.choose("loss")
+chart_side, step_side = st.columns([3, 2], gap="medium")
+with chart_side:
+    chips.graded(passage.pieces(seen), "loss_passage", "the window, each token the bluer the more its guess cost")
+    st.plotly_chart(
+        loss_bars(seen.table, seen.tokens, seen.blind, height=330),
+        key="loss_bars",
+        alt=f"The loss of each of {len(seen.tokens)} guesses; their mean is {seen.loss:.2f} nats, "
+        f"a blind guess costs {seen.blind:.2f}.",
+    )
+with step_side:
+    number = len(seen.tokens)
+    if number > 1:
+        number = passage.slider("Look closely at guess", 1, number, number, key="loss_at")
+    _steps(seen, number - 1)
+frame.notice(*passage.notices(seen))
+_try_it(seen)
+left, right = st.columns(2, gap="medium")
+with left:
+    _favourites(seen, number - 1)
+with right:
+    _prices(seen)
+_slips(seen)
+frame.code_behind(loss.window_logits, loss.loss_table, loss.mean_loss, loss.perplexity, loss.favourites, loss_bars)
+frame.next_lesson("loss")

@@ -1,15 +1,15 @@
 """Over-fitting: the gap between the curves, the best moment to stop, and passages learnt by heart."""
 
+import pandas as pd
 import streamlit as st
 
 from gptcore.figures.curves import gap_figure
 from gptcore.memorization import CopyIndex
 from gptcore.runs.store import Run
-from pages._ui import chips, frame, replay, resources, thread
+from pages._ui import chips, frame, predict, replay, resources, thread
 from pages._ui.replay import Point, Saying
 
 frame.lesson("overfitting")
-ANSWER = "overfitting_answer"  # the run that was asked about, and the step that was guessed
 
 
 def _nothing_yet(run: Run) -> None:
@@ -36,9 +36,10 @@ def _moments(evaluations: list[Point]) -> list[tuple[str, Point]]:
 
 def _numbers(evaluations: list[Point]) -> None:
     """The gap at two moments, and the verdict."""
+    st.markdown("**The gap between the curves**, in nats a token")
     moments = _moments(evaluations)
     for column, (name, point) in zip(st.columns(len(moments)), moments, strict=True):
-        column.metric(f"Gap at step {point.step}, {name}", f"{point.gap:.2f} nats", border=True)
+        column.metric(f"{name.capitalize()}: step {point.step}", f"{point.gap:.2f}")
     if len(evaluations) < 2:
         st.markdown("One evaluation so far: whether the curves part shows from the second one on.")
         return
@@ -46,28 +47,17 @@ def _numbers(evaluations: list[Point]) -> None:
     st.caption(replay.RULE)
 
 
-def _try_it(run: Run, evaluations: list[Point]) -> None:
-    """Predict first, then check against the run's own numbers."""
-    st.subheader("Try it", anchor=False)
-    steps = [point.step for point in evaluations]
-    guess = st.select_slider(
-        "At which step is the validation loss best?", steps, steps[len(steps) // 2], key=f"overfitting_guess_{run.id}"
-    )
-    if st.button("Check", key="overfitting_check", icon=":material/check:"):
-        st.session_state[ANSWER] = (run.id, guess)
-        st.rerun()  # what was hidden stands above
-    asked, guessed = st.session_state.get(ANSWER, ("", None))
-    mine = next((point for point in evaluations if point.step == guessed), None)
-    if asked != run.id or mine is None:
-        return
-    best = replay.best(evaluations)
-    if mine.step == best.step:
-        st.success(f"Right: the validation loss is best at step {best.step}, with {best.validation:.3f} nats a token.")
-    else:
-        st.info(
-            f"The validation loss is best at step {best.step}, with {best.validation:.3f} nats a token. At step "
-            f"{mine.step} it is {mine.validation:.3f}, which is {mine.validation - best.validation:.3f} more."
+def _try_it(run: Run, evaluations: list[Point]) -> bool:
+    """Predict first, then check against the run's own numbers; says whether this run's question was answered."""
+    best, last = replay.best(evaluations), evaluations[-1]
+    question = f"At which step, of those evaluated from {evaluations[0].step} to {last.step}, is validation best?"
+    answered = predict.number(f"overfitting_{run.id}", question, best.step)
+    if answered:
+        st.markdown(
+            f"At step {best.step} the validation loss is {best.validation:.3f} nats a token; at step {last.step} it is "
+            f"{last.validation - best.validation:.3f} more."
         )
+    return answered
 
 
 def _saying(saying: Saying, name: str, key: str) -> None:
@@ -76,7 +66,7 @@ def _saying(saying: Saying, name: str, key: str) -> None:
         chips.copied(saying.prompt, saying.text, saying.spans, key=key)
     blank = " It is nothing but blank lines." if saying.is_blank else ""
     share = saying.copied / saying.written if saying.written else 0.0
-    st.markdown(f"Copied: **{share:.0%}**, {saying.copied} of {saying.written} tokens.{blank}")
+    st.markdown(f"Copied: **{share:.0%}**, {saying.copied} of the {saying.written} tokens it wrote.{blank}")
 
 
 def _texts(run: Run, evaluations: list[Point]) -> None:
@@ -108,33 +98,35 @@ def _alt(evaluations: list[Point]) -> str:
     )
 
 
+def _look(run: Run, rows: pd.DataFrame, evaluations: list[Point]) -> None:
+    """The page of a run that was evaluated; what gives the best step away can be hidden until it was guessed."""
+    page = st.container()  # drawn after the question, whose answer it may have to wait for
+    answered = len(evaluations) < 2 or _try_it(run, evaluations)
+    left, right = page.columns([3, 2], gap="medium")
+    with right:
+        guess_first = st.toggle("Guess first", key="overfitting_hide", help="Hides what gives the best step away.")
+        hidden = guess_first and not answered
+        if hidden:
+            st.caption("The best step, the verdict and the texts appear once you have guessed, under Try it.")
+        else:
+            _numbers(evaluations)
+    figure = replay.gap_figure(rows, None if hidden else replay.best(evaluations).step, height=360)
+    left.plotly_chart(figure, key="overfitting_gap", alt=_alt(evaluations))
+    if not hidden:
+        with page:
+            _texts(run, evaluations)
+            updates = int(rows["step"].iloc[-1]) + 1
+            frame.notice(replay.parting(evaluations), replay.stopped(evaluations, updates), replay.judges(run))
+
+
 run = thread.run()
 origin = "The recorded run" if thread.is_recorded(run) else "Your run"
 st.text(f"{origin} on {run.text.title}")
 rows = resources.metrics(run)
 evaluations = replay.points(rows)
 if evaluations:
-    answered = st.session_state.get(ANSWER, ("",))[0] == run.id
-    left, right = st.columns([3, 2], gap="medium")
-    with right:
-        hidden = (
-            st.toggle("Guess first", key="overfitting_hide", help="Hides what gives the best step away.")
-            and not answered
-            and len(evaluations) > 1
-        )
-        if hidden:
-            st.caption("The best step, the verdict and the texts appear once you have guessed, under Try it.")
-        else:
-            _numbers(evaluations)
-    figure = gap_figure(rows, None if hidden else replay.best(evaluations).step, height=360)
-    left.plotly_chart(figure, key="overfitting_gap", alt=_alt(evaluations))
-    if not hidden:
-        _texts(run, evaluations)
-        updates = int(rows["step"].iloc[-1]) + 1
-        frame.notice(replay.parting(evaluations), replay.stopped(evaluations, updates), replay.judges(run))
-    if len(evaluations) > 1:
-        _try_it(run, evaluations)
+    _look(run, rows, evaluations)
 else:
     _nothing_yet(run)
-frame.code_behind(gap_figure, replay.verdict, CopyIndex)
+frame.code_behind(gap_figure, CopyIndex)
 frame.next_lesson("overfitting")

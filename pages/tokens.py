@@ -8,7 +8,7 @@ from pages._ui.token_counts import TokenCounts
 from pages._ui.token_examples import BY_NAME, EXAMPLES, named
 
 MOST_CHARACTERS = 20_000  # of one's own; a longer text is the thread's, chosen further down
-SHOWN_OF_THREAD = 150
+SHOWN_OF_THREAD = 72
 QUESTION = "Unbelievably, 1,000,000 owls!"
 
 frame.lesson("tokens")
@@ -76,7 +76,7 @@ with right:
         st.info("This text has no tokens. Type something, or take an example.", icon=":material/keyboard:")
     if own.endswith(" "):
         st.warning(
-            f"This text ends with a space, token {ids[-1]} of its own. As a prompt that spoils what follows, because "
+            f"This text ends with a space, a token of its own (id {ids[-1]}). As a prompt that spoils what follows: "
             "GPT-2's tokens bring their space along in front: leave the last space out.",
             icon=":material/space_bar:",
         )
@@ -101,7 +101,7 @@ with right:
     chips.tokens(first, key="tokens_thread", marks=marks)
     st.caption(f"The first {sum(len(span.ids) for span in first):,} tokens. All lessons go on with this text.")
 
-question = f"How many tokens has `{QUESTION}`? Type it into the box above afterwards, and look at its capital letter."
+question = f"How many tokens has `{QUESTION}`? A million owls, and a capital letter."
 if predict.number("tokens", question, len(load_tokenizer().encode(QUESTION))):
     chips.tokens(load_tokenizer().spans(QUESTION), key="tokens_answer", marks=marks)
 

@@ -3,76 +3,115 @@
 import streamlit as st
 
 from gptcore.batches import prepare
-from gptcore.config import GPTConfig, TrainConfig, help_for
 from gptcore.corpora import TextError
-from gptcore.figures.windows import SHOWN_WINDOWS, Part, window_strip
+from gptcore.figures.windows import Part, window_strip
 from gptcore.windows import make_windows, split_text, window_counts
-from pages._ui import frame, predict, thread, window_view
+from pages._ui import frame, predict, thread, window_controls, window_view
+from pages._ui.window_view import counted
 
 frame.lesson("windows")
 
 text, settings = thread.text(), thread.training()
-CONTEXTS = sorted({*(2**power for power in range(11)), thread.model().context_length})
-
-
-def _keep_within(key: str, low: int, high: int, default: int) -> None:
-    """Hold a number inside limits that other controls move."""
-    st.session_state[key] = min(max(int(st.session_state.get(key, default)), low), high)
-
-
-def _take(key: str, value: int) -> None:
-    st.session_state[key] = value
-
-
-def _offer(sentence: str, label: str, key: str, value: int) -> None:
-    st.warning(sentence, icon=":material/straighten:")
-    st.button(label, key=f"{key}_fits", icon=":material/check:", on_click=_take, args=(key, value))
-
-
-def _fitting(*lengths: int) -> int:
-    """The longest context on offer that leaves a window in each part; a part that can hold none does not count."""
-    return max(T for T in CONTEXTS if T < min(n for n in lengths if n > 1))
-
-
 try:
     data = window_view.token_parts(text, settings.train_fraction, settings.end_of_text or settings.reference)
 except TextError:
     st.error(
-        f"The training part of this text is too short: it is {settings.train_fraction:.0%} of {len(text.text):,} "
-        "characters, and even a context of 1 needs 1 + 1 = 2 tokens. Choose a longer text in the lesson before."
+        f"The training part of this text, {settings.train_fraction:.0%} of its {len(text.text):,} characters, is too "
+        "short: even a context of 1 needs at least 1 + 1 = 2 tokens. Choose a longer text in the lesson on tokens."
     )
     frame.next_lesson("windows")
     st.stop()
 n_train, n_validation = len(data.train_ids), len(data.validation_ids)
 
-left, right = st.columns([1, 3], gap="medium")
+left, right = st.columns([2, 5], gap="medium")
 with left:
-    if "windows_context" not in st.session_state:
-        st.session_state.windows_context = thread.model().context_length
-    T = st.select_slider(
-        "Context length",
-        CONTEXTS,
-        key="windows_context",
-        persist_state="session",
-        help=help_for(GPTConfig, "context_length"),
+    chosen = window_controls.choose(n_train)
+T, S, B = chosen.context_length, chosen.stride, chosen.batch_size
+train = window_counts(n_train, T, S, B, chosen.drop_last)
+validation = window_counts(n_validation, T, S, B, drop_last=False)
+parts = [Part("training", 0, n_train, train), Part("validation", n_train, n_validation, validation)]
+
+with right:
+    st.markdown(
+        f"**{train.windows:,} + {validation.windows:,}** windows · "
+        f"**{train.batches:,} + {validation.batches:,}** batches · "
+        f"**{train.never_targets:,} + {validation.never_targets:,}** never a target · training + validation"
     )
-    asked = st.number_input(
-        "Stride",
-        1,
-        4096,
-        settings.stride,
-        key="windows_stride",
-        persist_state="session",
-        placeholder=f"one context ({T:,})",
-        help=help_for(TrainConfig, "stride"),
+    figure = window_strip(parts, T, S, B, chosen.window)
+    st.plotly_chart(
+        figure,
+        key="windows_strip",
+        alt=f"{train.windows:,} windows of the training part's {n_train:,} tokens in {train.batches:,} batches, and "
+        f"{validation.windows:,} of the validation part's {n_validation:,} in {validation.batches:,}; "
+        f"{train.never_targets:,} and {validation.never_targets:,} tokens are never a target.",
     )
-    _keep_within("windows_batch", 1, 64, settings.batch_size)
-    B = st.slider("Batch size", 1, 64, key="windows_batch", persist_state="session", help=help_for(TrainConfig, "batch_size"))
-    S = asked or T
-    drop_last = st.session_state.get("windows_drop_last", True)
-    train = window_counts(n_train, T, S, B, drop_last)
-    validation = window_counts(n_validation, T, S, B, drop_last=False)
-    _keep_within("windows_window", 1, max(train.windows, 1), 1)
-    window = st.number_input(
-        f"Window, 1 to {train.windows:,}", 1, max(train.windows, 1), step=1, key="windows_window", persist_state="session", disabled=not train.windows
+    if chosen.window is None:
+        fits = window_controls.fitting_context(n_train, n_validation)
+        window_controls.offer(
+            f"A context of {T:,} needs at least {T:,} + 1 = {T + 1:,} tokens; the training part has {n_train:,}.",
+            f"Take a context of {fits:,}",
+            "windows_context",
+            fits,
+        )
+    else:
+        inputs, targets = (rows[chosen.window].tolist() for rows in make_windows(data.train_ids, T, S))
+        window_view.pairs(inputs, targets, chosen.window * S, chosen.position, chosen.view)
+        window_view.guess(inputs, targets, chosen.position)
+
+if train.windows and not train.batches:
+    window_controls.offer(
+        f"The training part gives {counted(train.windows, 'window', 'windows')}, fewer than one batch of "
+        f"{B:,}: with its last batch dropped, nothing is left to train on.",
+        f"Take batches of {train.windows:,}",
+        "windows_batch",
+        train.windows,
     )
+if train.windows and not validation.windows:
+    sentence = (
+        f"The validation part is too short to judge by: a context of {T:,} needs at least {T:,} + 1 = {T + 1:,} "
+        f"tokens, and it has {n_validation:,}. A run would show no validation curve."
+    )
+    if n_validation > 1:
+        fits = window_controls.fitting_context(n_train, n_validation)
+        window_controls.offer(sentence, f"Take a context of {fits:,}", "windows_context", fits)
+    else:
+        st.warning(sentence, icon=":material/straighten:")
+
+if train.windows:
+    distance = (
+        f"neighbours share {counted(train.overlap, 'token', 'tokens')}"
+        if train.overlap
+        else f"in between {counted(S - T, 'token is', 'tokens are')} never an input, and as many never a target"
+        if S > T
+        else "windows touch and share nothing"
+    )
+    apart = f"{counted(S, 'token', 'tokens')} apart"
+    frame.notice(
+        "The target row is the input row moved by one token, always. The stride is another thing: windows start "
+        f"{apart}, so {distance}. A window holds {counted(T, 'exercise', 'exercises')}, one a position; an epoch of "
+        f"{counted(train.batches, 'batch', 'batches')} has {train.predictions:,}.",
+        f"{train.never_targets:,} of the {n_train:,} training tokens are never a target. The validation loss will be "
+        f"judged by {counted(validation.windows, 'window', 'windows')} in "
+        + counted(validation.batches, "batch: a noisy judge.", "batches."),
+    )
+
+for column, part, drop in zip(st.columns(2, gap="medium"), parts, (chosen.drop_last, False), strict=True):
+    with column:
+        st.markdown(f"**{part.name.capitalize()} part**, n = {part.tokens:,} tokens")
+        window_view.show_formulas(window_view.formulas(part.tokens, T, S, B, drop, part.counts))
+st.caption(
+    f"The text is cut after {settings.train_fraction:.0%} of its characters, and each part becomes tokens on its own. "
+    "⌊ ⌋ rounds down, ⌈ ⌉ rounds up."
+)
+
+stride = 1 if S > 1 else max(T, 2)
+question = f"Context {T:,}, but a stride of {stride:,}: how many windows would the {n_train:,} training tokens give?"
+answer = window_counts(n_train, T, stride, B, drop_last=False).windows
+if train.windows and predict.number("windows", question, answer):
+    st.caption(
+        f"The last window must leave one token for its last target: ({n_train:,} − {T:,} − 1) / {stride:,}, rounded "
+        "down, and the first window makes one more."
+    )
+
+frame.code_behind(split_text, prepare, window_counts, make_windows)
+frame.next_lesson("windows")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from gptcore.figures.theme import GPT2, KEPT, TRAIN, VALIDATION, blank_figure
+from gptcore.figures.theme import GPT2, KEPT, TRAIN, TRANSPARENT, VALIDATION, blank_figure
 
 NAMES = {
     "token_embedding": "token embedding",
@@ -58,7 +58,7 @@ def parameter_treemap(table: pd.DataFrame, height: int = 420) -> go.Figure:
         values=[totals[path] for path in paths],
         branchvalues="total",
         maxdepth=3,
-        marker={"colors": [COLOURS.get(path.split(".")[0], "#888888") for path in paths]},
+        marker={"colors": [COLOURS.get(path.split(".")[0], "#888888" if path else TRANSPARENT) for path in paths]},
         texttemplate="%{label}<br>%{value:,}<br>%{percentRoot:.1%}",
         hovertemplate="%{label}: %{value:,} parameters, %{percentRoot:.2%} of all<extra></extra>",
     )

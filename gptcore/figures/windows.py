@@ -8,19 +8,25 @@ What is left out: shuffling. The windows stand in the order of the text, and so 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from gptcore.figures.theme import CUT, DRAWN, KEPT, TRAIN, TRANSPARENT, VALIDATION, blank_figure
 from gptcore.windows import WindowCounts
 
 SHOWN_WINDOWS = 24
-PART_STYLE = {"training": (TRAIN, ""), "validation": (VALIDATION, "/")}
 LEFT_OUT = "left out by drop_last"
-TIMES = ("never a target", "a target once", "a target several times")
+# Kind of window: fill, outline, pattern.
+STYLES = {"training": (TRAIN, TRAIN, ""), "validation": (VALIDATION, VALIDATION, "/"), LEFT_OUT: (CUT, CUT, ".")}
+# How often a token is a target: name, fill, opacity, outline's width, pattern.
+TIMES = (
+    ("never a target", TRANSPARENT, 1.0, 1, ""),
+    ("a target once", KEPT, 0.5, 0, ""),
+    ("a target several times", KEPT, 1.0, 0, "x"),
+)
 
 
 class Part(NamedTuple):
@@ -37,40 +43,57 @@ class Part(NamedTuple):
         return self.counts.windows - self.counts.dropped_windows
 
 
-def windows_in_view(parts: list[Part], context_length: int, stride: int, batch_size: int, first: int) -> pd.DataFrame:
-    """The windows that are drawn, from number ``first`` on; the training part's come before the validation part's.
+class Window(NamedTuple):
+    """One window: its part, its number and its batch within the part, from 0; its tokens, the end excluded."""
 
-    Returns:
-        A row a window: part, number within its part (from 0), batch (from 0), kept, start, and end (excluded).
-    """
-    rows = []
+    part: Part
+    number: int
+    batch: int
+    start: int
+    end: int
+
+    @property
+    def kind(self) -> str:
+        """Its part's name, or that it is left out."""
+        return self.part.name if self.number < self.part.kept else LEFT_OUT
+
+
+class Run(NamedTuple):
+    """Neighbouring tokens that are a target equally often: 0 never, 1 once, 2 more often; the end is excluded."""
+
+    start: int
+    end: int
+    times: int
+
+
+def windows_in_view(parts: list[Part], context_length: int, stride: int, batch_size: int, first: int) -> list[Window]:
+    """The windows that are drawn, from number ``first`` on; the training part's come before the validation part's."""
+    windows = []
     passed = 0
     for part in parts:
         low, high = max(first - passed, 0), min(first + SHOWN_WINDOWS - passed, part.counts.windows)
         for number in range(low, high):
             start = part.start + number * stride
-            rows.append((part.name, number, number // batch_size, number < part.kept, start, start + context_length))
+            windows.append(Window(part, number, number // batch_size, start, start + context_length))
         passed += part.counts.windows
-    return pd.DataFrame(rows, columns=["part", "number", "batch", "kept", "start", "end"])
+    return windows
 
 
-def stretch_in_view(parts: list[Part], windows: pd.DataFrame) -> tuple[int, int]:
+def stretch_in_view(parts: list[Part], windows: list[Window]) -> tuple[int, int]:
     """First and last token (excluded) of the stretch that is drawn: its windows, and what is left at a part's end."""
     total = parts[-1].start + parts[-1].tokens
-    if windows.empty:
+    if not windows:
         return 0, total
-    last = windows.iloc[-1]
-    number = next(i for i, part in enumerate(parts) if part.name == last["part"])
-    part = parts[number]
-    end = last["end"] + 1
-    if last["number"] == part.counts.windows - 1:  # what is left over belongs to the picture
-        later = any(other.counts.windows for other in parts[number + 1 :])
-        end = part.start + part.tokens if later else total
-    return int(windows["start"].iloc[0]), int(end)
+    last = windows[-1]
+    end = last.end + 1  # its last target
+    if last.number == last.part.counts.windows - 1:
+        later = any(part.counts.windows for part in parts if part.start > last.part.start)
+        end = last.part.start + last.part.tokens if later else total
+    return windows[0].start, end
 
 
-def target_runs(part: Part, context_length: int, stride: int, low: int, high: int) -> list[tuple[int, int, int]]:
-    """How often a part's tokens are predicted, as runs (start, end, 0 never, 1 once, 2 more often) within low..high.
+def target_runs(part: Part, context_length: int, stride: int, low: int, high: int) -> list[Run]:
+    """How often a part's tokens are predicted, in the stretch low to high of the text.
 
     The kept window w predicts the tokens w S + 1 to w S + T of its part: counted by formula, not by cutting.
     """
@@ -80,11 +103,9 @@ def target_runs(part: Part, context_length: int, stride: int, low: int, high: in
     last = np.minimum((token - 1) // stride, part.kept - 1)
     first = np.maximum(-((context_length - token) // stride), 0)
     times = np.clip(last - first + 1, 0, 2)
-    edges = [0, *(np.flatnonzero(np.diff(times)) + 1), len(token)]
+    edges = [0, *(np.flatnonzero(np.diff(times)) + 1).tolist(), len(token)]
     offset = part.start + int(token[0])
-    return [
-        (offset + int(a), offset + int(b), int(times[a])) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a
-    ]
+    return [Run(offset + a, offset + b, int(times[a])) for a, b in pairwise(edges)]
 
 
 def window_strip(
@@ -93,7 +114,7 @@ def window_strip(
     stride: int,
     batch_size: int,
     chosen: int | None = None,
-    height: int = 400,
+    height: int = 430,
 ) -> go.Figure:
     """Windows one below the other along the text, the tokens' use below them, and the whole text at the bottom.
 
@@ -108,103 +129,117 @@ def window_strip(
     first = (chosen or 0) // SHOWN_WINDOWS * SHOWN_WINDOWS
     windows = windows_in_view(parts, context_length, stride, batch_size, first)
     low, high = stretch_in_view(parts, windows)
+    total = parts[-1].start + parts[-1].tokens
     figure = blank_figure(height).set_subplots(rows=3, cols=1, row_heights=[0.76, 0.1, 0.14], vertical_spacing=0.09)
-    _add_windows(figure, windows, chosen)
-    runs = [run for part in parts for run in target_runs(part, context_length, stride, low, high)]
-    _add_use(figure, runs)
-    _add_whole(figure, parts, low, high)
-    figure.update_layout(barmode="overlay", hovermode="closest", bargap=0.15)
-    figure.update_xaxes(range=[low, high], showgrid=False, zeroline=False)
+    _add_windows(figure, windows)
+    if chosen is not None:
+        _mark(figure, windows[chosen - first], chosen - first)
+    _add_use(figure, [run for part in parts for run in target_runs(part, context_length, stride, low, high)])
+    _add_whole(figure, parts, (low, high))
+    if low < parts[0].tokens < high:
+        figure.add_vline(x=parts[0].tokens, line={"color": CUT, "width": 1, "dash": "dot"}, row="all", col=1)
+    figure.update_layout(
+        barmode="overlay", hovermode="closest", bargap=0.15, uniformtext={"minsize": 9, "mode": "hide"}
+    )
+    figure.update_xaxes(range=[low, high], showgrid=False, zeroline=False, tickformat=",d")
     figure.update_xaxes(showticklabels=False, row=1, col=1)
-    figure.update_xaxes(title="token of the text", range=[0, parts[-1].start + parts[-1].tokens], row=3, col=1)
-    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, tickfont={"size": 10})
+    figure.update_xaxes(title="token of the text", range=[0, total], row=3, col=1)
+    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, tickfont={"size": 9})
     return figure
 
 
-def _add_windows(figure: go.Figure, windows: pd.DataFrame, chosen: int | None) -> None:
-    kinds = windows["part"].where(windows["kept"], LEFT_OUT)
-    for kind in kinds.unique():
-        rows = windows[kinds == kind]
-        colour, pattern = PART_STYLE.get(kind, (CUT, ""))
-        marked = (rows["part"] == "training") & (rows["number"] == chosen)
+def _add_windows(figure: go.Figure, windows: list[Window]) -> None:
+    for kind, (fill, outline, pattern) in STYLES.items():
+        lanes = [lane for lane, window in enumerate(windows) if window.kind == kind]
+        if not lanes:
+            continue
+        mine = [windows[lane] for lane in lanes]
         figure.add_bar(
-            name=f"{kind} window" if kind in PART_STYLE else kind,
-            base=rows["start"],
-            x=rows["end"] - rows["start"],
-            y=rows.index,
+            name=f"{kind} window" if kind != LEFT_OUT else kind,
+            base=[window.start for window in mine],
+            x=[window.end - window.start for window in mine],
+            y=lanes,
             orientation="h",
-            text=rows["batch"] + 1 if kind in PART_STYLE else None,
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
             marker={
-                "color": colour if kind in PART_STYLE else TRANSPARENT,
-                "opacity": [1.0 if batch % 2 == 0 else 0.6 for batch in rows["batch"]],
+                "color": fill,
+                "opacity": [1.0 if window.batch % 2 == 0 else 0.6 for window in mine],  # neighbouring batches
                 "pattern": {"shape": pattern, "solidity": 0.2},
-                "line": {
-                    "color": [DRAWN if mark else colour for mark in marked],
-                    "width": [4 if mark else 1 for mark in marked],
-                },
+                "line": {"color": outline, "width": 1},
             },
-            customdata=_hover_rows(rows),
+            customdata=[[w.number + 1, w.batch + 1, w.start, w.end - 1, w.start + 1, w.end] for w in mine],
             hovertemplate=(
-                "%{customdata[0]} window %{customdata[1]}, batch %{customdata[2]}<br>inputs: tokens %{customdata[3]:,} "
-                "to %{customdata[4]:,}<br>targets: one further<extra></extra>"
+                f"{kind}: window %{{customdata[0]:,}}, batch %{{customdata[1]:,}}<br>"
+                "inputs: tokens %{customdata[2]:,} to %{customdata[3]:,}<br>"
+                "targets: tokens %{customdata[4]:,} to %{customdata[5]:,}<extra></extra>"
             ),
             row=1,
             col=1,
         )
-    names = [f"{'' if part == 'training' else 'v'}{number + 1}" for part, number in _pairs(windows)]
-    figure.update_yaxes(title="window", tickmode="array", tickvals=windows.index, ticktext=names, row=1, col=1)
+    lanes = [*range(len(windows))]
+    figure.update_yaxes(tickmode="array", tickvals=lanes, ticktext=_lane_names(windows), row=1, col=1)
 
 
-def _pairs(windows: pd.DataFrame) -> list[tuple[str, int]]:
-    return list(zip(windows["part"], windows["number"], strict=True))
+def _lane_names(windows: list[Window]) -> list[str]:
+    """A window's number beside each lane, and where a batch begins the batch's; v marks the validation part."""
+    names = []
+    known = set()
+    for window in windows:
+        letter = "v" if window.part.start else ""
+        begins = window.kind != LEFT_OUT and (letter, window.batch) not in known
+        known.add((letter, window.batch))
+        batch = f"batch {letter}{window.batch + 1:,} · " if begins else ""
+        names.append(f"{batch}{letter}{window.number + 1:,}")
+    return names
 
 
-def _hover_rows(rows: pd.DataFrame) -> list[list[str | int]]:
-    return [
-        [row.part, row.number + 1, row.batch + 1 if row.kept else "–", row.start, row.end - 1]
-        for row in rows.itertuples(index=False)
-    ]
+def _mark(figure: go.Figure, window: Window, lane: int) -> None:
+    figure.add_bar(
+        name="chosen window",
+        base=[window.start],
+        x=[window.end - window.start],
+        y=[lane],
+        orientation="h",
+        marker={"color": TRANSPARENT, "line": {"color": DRAWN, "width": 3}},
+        hoverinfo="skip",
+        row=1,
+        col=1,
+    )
 
 
-def _add_use(figure: go.Figure, runs: list[tuple[int, int, int]]) -> None:
-    styles = [("", TRANSPARENT, CUT), ("", KEPT, KEPT), ("x", KEPT, KEPT)]
-    for times, (pattern, fill, line) in enumerate(styles):
-        mine = [(start, end) for start, end, found in runs if found == times]
+def _add_use(figure: go.Figure, runs: list[Run]) -> None:
+    for times, (name, fill, opacity, width, pattern) in enumerate(TIMES):
+        mine = [run for run in runs if run.times == times]
         if not mine:
             continue
         figure.add_bar(
-            name=TIMES[times],
-            base=[start for start, _ in mine],
-            x=[end - start for start, end in mine],
-            y=["use"] * len(mine),
+            name=name,
+            base=[run.start for run in mine],
+            x=[run.end - run.start for run in mine],
+            y=["as targets"] * len(mine),
             orientation="h",
             marker={
                 "color": fill,
-                "opacity": 0.5 if times == 1 else 1,
+                "opacity": opacity,
                 "pattern": {"shape": pattern, "solidity": 0.3},
-                "line": {"color": line, "width": 1 if times == 0 else 0},
+                "line": {"color": CUT, "width": width},
             },
-            customdata=[[start, end - 1] for start, end in mine],
-            hovertemplate=f"tokens %{{customdata[0]:,}} to %{{customdata[1]:,}}: {TIMES[times]}<extra></extra>",
+            customdata=[[run.start, run.end - 1] for run in mine],
+            hovertemplate=f"tokens %{{customdata[0]:,}} to %{{customdata[1]:,}}: {name}<extra></extra>",
             row=2,
             col=1,
         )
-    figure.update_yaxes(showticklabels=False, row=2, col=1)
 
 
-def _add_whole(figure: go.Figure, parts: list[Part], low: int, high: int) -> None:
+def _add_whole(figure: go.Figure, parts: list[Part], stretch: tuple[int, int]) -> None:
     """The whole text with the cut between its parts, and a frame around the stretch above."""
     for part in parts:
-        colour, pattern = PART_STYLE[part.name]
+        fill, _, pattern = STYLES[part.name]
         figure.add_bar(
             base=[part.start],
             x=[part.tokens],
-            y=["whole"],
+            y=["whole text"],
             orientation="h",
-            marker={"color": colour, "opacity": 0.5, "pattern": {"shape": pattern, "solidity": 0.2}},
+            marker={"color": fill, "opacity": 0.5, "pattern": {"shape": pattern, "solidity": 0.2}},
             text=[f"{part.name} part: {part.tokens:,} tokens"],
             textposition="inside",
             insidetextanchor="middle",
@@ -214,7 +249,5 @@ def _add_whole(figure: go.Figure, parts: list[Part], low: int, high: int) -> Non
             row=3,
             col=1,
         )
-    figure.add_shape(
-        type="rect", x0=low, x1=high, y0=-0.5, y1=0.5, line={"color": DRAWN, "width": 2}, row=3, col=1, xref="x3"
-    )
-    figure.update_yaxes(showticklabels=False, row=3, col=1)
+    frame = {"x0": stretch[0], "x1": stretch[1], "y0": -0.5, "y1": 0.5}
+    figure.add_shape(type="rect", **frame, line={"color": DRAWN, "width": 2}, row=3, col=1)

@@ -22,7 +22,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,14 @@ class Run:
     def was_asked_to_stop(self) -> bool:
         """Whether someone asked the run to stop."""
         return (self.folder / "cancel").exists()
+
+    def reopen(self, **training: Any) -> None:
+        """Make an ended run ready to go on from its last checkpoint, with other settings where they are given."""
+        config = self.config
+        config["training"] = to_json(replace(self.train_config, **training))
+        _replace_json(self.folder / "config.json", config)
+        (self.folder / "cancel").unlink(missing_ok=True)
+        self.update_status(state="queued", reason=None)
 
     def weights(self, which: str) -> Path | None:
         """The file of the "best" or "last" weights, where there is one."""

@@ -100,7 +100,7 @@ def begin(run: Run) -> TrainingState:
     shape = replace(run.model_config, vocab_size=data.tokenizer.vocab_size)
     check_memory(sum(training_memory(shape, run.train_config.batch_size).values()), "this run")
     last = run.weights("last")
-    state = load_state(last, data) if last else new_state(run.model_config, run.train_config, data)
+    state = load_state(last, data, run.train_config) if last else new_state(run.model_config, run.train_config, data)
     for name in ("metrics.jsonl", "samples.jsonl"):
         _cut_after(run.folder / name, state.step)
     return state

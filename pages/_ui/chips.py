@@ -6,6 +6,7 @@ Streamlit's markdown would read a student's ``$a$`` or ``:red[x]`` as commands; 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TypedDict
 
 import streamlit as st
@@ -16,6 +17,7 @@ from gptcore.tokenizer import Span, load_tokenizer
 
 TOKEN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 MOST_CHIPS = 1_500  # of a longer text the rest is counted, not drawn
+LINE_ENDS = 2  # in a row; more are drawn as a number
 
 
 class Piece(TypedDict, total=False):
@@ -56,6 +58,16 @@ def tokens(spans: Sequence[Span], key: str, *, marks: bool = True) -> None:
         st.caption(f"The first {MOST_CHIPS:,} of {len(spans):,} pieces are drawn; all are counted.")
 
 
+def _fold_line_ends(pieces: Sequence[Piece]) -> list[Piece]:
+    """A young model writes line ends by the dozen: more than a blank line of them become one mark with their number."""
+    folded: list[Piece] = []
+    for blank, group in groupby(pieces, key=lambda piece: not piece["text"].strip("\n")):
+        run = list(group)
+        ends = sum(len(piece["text"]) for piece in run)
+        folded += [{**run[0], "text": f" ⏎ × {ends}\n"}] if blank and ends > LINE_ENDS else run
+    return folded
+
+
 def copied(prompt: str, text: str, spans: Sequence[CopiedSpan], key: str) -> None:
     """Draw a generated text with its verbatim copies marked; positions are GPT-2 tokens of ``text``."""
     tokenizer = load_tokenizer()
@@ -72,6 +84,7 @@ def copied(prompt: str, text: str, spans: Sequence[CopiedSpan], key: str) -> Non
         pieces.append(piece)
         position += len(span.ids)
         letters += len(span.text)
+    pieces = _fold_line_ends(pieces)
     _draw(pieces, "prose", "generated text; passages copied from the training text are marked", key, marks=False)
 
 

@@ -6,6 +6,7 @@ A lesson is opened by ``lesson(key)`` as its first line and closed by ``code_beh
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -97,6 +98,11 @@ def code_behind(*functions: Callable[..., Any]) -> None:
             source = inspect.unwrap(function)
             st.caption(f"`{source.__module__}.{source.__qualname__}`")
             st.code(inspect.getsource(source), language="python")
+
+
+def plain(text: str) -> str:
+    """A text that may hold a student's words, its signs escaped: markdown shows it letter by letter."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def notice(*sentences: str) -> None:

@@ -6,9 +6,7 @@ scores of 50,257 tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -20,7 +18,8 @@ from pages._ui.chips import Piece
 from pages._ui.resources import UNTRAINED, Voice
 
 FAVOURITES = 5
-PARTS = ("training part", "validation part")
+SHORTEST, USUAL, LONGEST = 8, 16, 32  # targets in a window
+PARTS = ("training", "validation")
 COLOUR = "#0072B2"  # the bars' blue; the dearer a token, the less of the page shines through
 
 
@@ -34,9 +33,10 @@ class Passage:
         table: ``loss.loss_table`` of the window.
         favourites: ``loss.favourites`` of the window, with the tokens as text.
         vocab_size: V of the model.
-        head: Parameters of its output head, (V, C).
-        loss: The mean in one call, nats a token.
-        perplexity: e to it.
+        width: C of the model: its output head has V x C parameters.
+        loss: The mean, nats a token.
+        in_one_call: The same as a training run computes it, in single precision.
+        perplexity: e to the mean.
         blind: ln V, nats.
     """
 
@@ -45,14 +45,48 @@ class Passage:
     table: pd.DataFrame
     favourites: pd.DataFrame
     vocab_size: int
-    head: tuple[int, int]
+    width: int
     loss: float
+    in_one_call: float
     perplexity: float
     blind: float
 
 
-def choose_voice(key: str) -> Voice:
-    """Choose whose guesses are judged: the student's own run once there is one, until then an untrained model."""
+def choose(key: str) -> Passage:
+    """Choose whose guesses are judged, and where in the thread's text."""
+    columns = st.columns([3, 3, 3, 2])
+    with columns[0]:
+        voice = _choose_voice(key)
+    part = columns[1].segmented_control(
+        "Part of your text",
+        PARTS,
+        default=PARTS[0],
+        required=True,
+        key=f"{key}_part",
+        help="A model learns from the training part; the validation part stays new to it.",
+        persist_state="session",
+    )
+    text = split_text(thread.text().text, thread.training().train_fraction)[PARTS.index(part)]
+    voice, guessable, room = _reader(voice, text)
+    length = most = min(LONGEST, room)
+    if most > SHORTEST:
+        with columns[3]:
+            length = slider("Tokens to guess", SHORTEST, most, USUAL, key=f"{key}_length")
+    start = 0
+    if guessable > length:
+        with columns[2]:
+            start = slider("The window starts at token", 0, guessable - length, 0, key=f"{key}_start_{part}")
+    return guess(voice, text, start, length)
+
+
+def slider(label: str, low: int, high: int, first: int, key: str) -> int:
+    """A slider that stays where it was, as far as it can, when its limits move: Streamlit's would go back to first."""
+    st.session_state[key] = min(max(st.session_state.get(key, first), low), high)
+    return int(st.slider(label, low, high, key=key, persist_state="session"))
+
+
+def _choose_voice(key: str) -> Voice:
+    """The student's own run comes first once there is one; until then an untrained model."""
     options = {voice.label: voice for voice in choices.voices()}
     first = UNTRAINED.label if thread.is_recorded(thread.run()) else next(iter(options))
     label = st.selectbox(
@@ -63,12 +97,24 @@ def choose_voice(key: str) -> Voice:
         help="The untrained model has the shape of the class preset and GPT-2's vocabulary.",
         persist_state="session",
     )
-    return options.get(label or first, UNTRAINED)
+    return options[label or first]
 
 
-def part_of_text(part: str) -> str:
-    """The thread's text up to the cut between training and validation, or after it."""
-    return split_text(thread.text().text, thread.training().train_fraction)[PARTS.index(part)]
+def _reader(voice: Voice, text: str) -> tuple[Voice, int, int]:
+    """Who can read a text: this voice, or else, with a sentence about the reason, the untrained model.
+
+    Returns:
+        The voice, how many tokens of the text can be guessed, and how many in one window. The page ends here, with
+        that sentence, where nobody can guess anything.
+    """
+    for reader in dict.fromkeys((voice, UNTRAINED)):
+        try:
+            return reader, *_guessable(reader, text)
+        except ValueError as error:
+            sentence = str(error)
+            instead = "" if reader == UNTRAINED else " Shown instead: the untrained model."
+            st.error(f"{sentence[0].upper()}{sentence[1:]}.{instead}")
+    return st.stop()
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -77,18 +123,14 @@ def _ids(voice: Voice, version: float, text: str) -> list[int]:
     return resources.speak(voice)[1].encode(text)
 
 
-def guessable(voice: Voice, text: str) -> tuple[int, int]:
-    """How many tokens of a text can be guessed, and how many in one window.
-
-    Raises:
-        ValueError: The weights can't be loaded, or the text can't be written in the model's vocabulary, or it has
-            fewer than two tokens.
-    """
+def _guessable(voice: Voice, text: str) -> tuple[int, int]:
     model, _ = resources.speak(voice)
-    ids = _ids(voice, resources.version(voice), text)
-    if len(ids) < 2:
-        raise ValueError(f"this part of the text needs at least 2 tokens, one to read and one to guess, has {len(ids)}")
-    return len(ids) - 1, min(len(ids) - 1, model.config.context_length)
+    tokens = len(_ids(voice, resources.version(voice), text))
+    if tokens < 2:
+        raise ValueError(
+            f"this part of the text needs at least 2 tokens, one to read and one to guess; it has {tokens}"
+        )
+    return tokens - 1, min(tokens - 1, model.config.context_length)
 
 
 def guess(voice: Voice, text: str, start: int, length: int) -> Passage:
@@ -105,18 +147,20 @@ def _guess(voice: Voice, version: float, ids: tuple[int, ...]) -> Passage:
 
     model, tokenizer = resources.speak(voice)
     logits, targets = loss.window_logits(model, ids)
-    mean = float(loss.mean_loss(logits, targets))
+    table = loss.loss_table(logits, targets)
+    mean = float(table["loss"].mean())
     best = loss.favourites(logits, FAVOURITES)
     return Passage(
         given=_text(tokenizer, ids[0]),
         tokens=[_text(tokenizer, i) for i in ids[1:]],
-        table=loss.loss_table(logits, targets),
+        table=table,
         favourites=best.assign(token=[_text(tokenizer, i) for i in best["token_id"]]),
-        vocab_size=tokenizer.vocab_size,
-        head=(model.config.vocab_size, model.config.emb_dim),
+        vocab_size=model.config.vocab_size,
+        width=model.config.emb_dim,
         loss=mean,
+        in_one_call=float(loss.mean_loss(logits, targets)),
         perplexity=loss.perplexity(mean),
-        blind=loss.uniform_loss(tokenizer.vocab_size),
+        blind=loss.uniform_loss(model.config.vocab_size),
     )
 
 
@@ -135,14 +179,31 @@ def pieces(passage: Passage) -> list[Piece]:
                 "text": token,
                 "kind": "graded",
                 "colour": f"{COLOUR}{round(255 * share):02x}",
-                "title": f"guess {number}: probability {probability:.3%}, loss {loss:.2f} nats",
+                "title": f"guess {number}: probability {chance(probability)}, loss {loss:.2f} nats",
             }
         )
     return graded
 
 
-def code() -> tuple[Callable[..., Any], ...]:
-    """The functions of gptcore that the lesson runs."""
-    from gptcore import loss
+def chance(probability: float) -> str:
+    """A probability as people say it: a share, or one in so many where the share would be all zeros."""
+    if probability >= 0.01:
+        return f"{probability:.1%}"
+    return f"1 in {1 / probability:,.0f}" if probability > 0 else "0"
 
-    return loss.window_logits, loss.loss_table, loss.mean_loss, loss.perplexity, loss.favourites
+
+def notices(passage: Passage) -> list[str]:
+    """What to notice in a window, in sentences with its own numbers."""
+    V, losses, chances = passage.vocab_size, passage.table["loss"], passage.table["probability"]
+    more = f", more than the {V:,} there are" if passage.perplexity > V else f" of its {V:,}"
+    side = "above" if passage.loss > passage.blind else "below"
+    unsure = f"At a mean loss of {passage.loss:.2f} the model is as unsure as if it chose among "
+    unsure += f"{passage.perplexity:,.1f} equally likely tokens{more}."
+    extremes = ((word, int(at)) for word, at in (("dearest", losses.argmax()), ("cheapest", losses.argmin())))
+    dearest, cheapest = (
+        f"{word} guess, number {at + 1}, gave its token {chance(chances.iloc[at])} and cost {losses.iloc[at]:.2f}"
+        for word, at in extremes
+    )
+    blind = f"A blind guess costs ln {V:,} = {passage.blind:.2f}; this mean is {abs(passage.loss - passage.blind):.2f} "
+    blind += f"{side} that line. Compare losses only between models with the same vocabulary, on the same text."
+    return [unsure, f"The {dearest} nats; the {cheapest}.", blind]

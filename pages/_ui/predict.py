@@ -19,13 +19,13 @@ def number(key: str, question: str, answer: int) -> bool:
     with st.form(f"{key}_predict", border=False, enter_to_submit=True):
         st.markdown(f"**Try it.** {question}")
         left, right = st.columns([2, 1], vertical_alignment="bottom")
-        guess = left.number_input(
-            "Your guess", value=None, min_value=0, step=1, key=f"{key}_guess", label_visibility="collapsed"
+        guess = left.number_input("Your guess", value=None, min_value=0, step=1, key=f"{key}_predict_guess")
+        checked = right.form_submit_button(
+            "Check", icon=":material/check:", key=f"{key}_predict_check", width="stretch"
         )
-        checked = right.form_submit_button("Check", icon=":material/check:", key=f"{key}_check", width="stretch")
     if checked and guess is not None:
-        st.session_state[f"{key}_guessed"] = (question, guess)
-    asked, guessed = st.session_state.get(f"{key}_guessed", ("", 0))
+        st.session_state[f"{key}_predicted"] = (question, guess)
+    asked, guessed = st.session_state.get(f"{key}_predicted", ("", 0))
     if asked != question:
         return False
     if guessed == answer:

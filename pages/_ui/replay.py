@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
+import streamlit as st
 
+from gptcore.figures import curves
 from gptcore.memorization import CopiedSpan, copied_tokens
 from gptcore.runs.store import Run
 from pages._ui import resources
@@ -23,6 +25,10 @@ RULE = (
     f"The rule: a run has over-fitted once its validation loss lies more than {RISE:.0%} above its best while the "
     "training loss has fallen on."
 )
+
+# A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
+learning_curves = st.cache_resource(max_entries=64, show_spinner=False)(curves.learning_curves)
+gap_figure = st.cache_resource(max_entries=64, show_spinner=False)(curves.gap_figure)
 
 
 class Point(NamedTuple):
@@ -155,13 +161,13 @@ def parting(evaluations: Sequence[Point]) -> str:
 
 
 def judges(run: Run) -> str:
-    """How little text judges a run: the validation windows of one evaluation."""
+    """How much text judges a run: the validation windows of one evaluation."""
     shape, config = run.model_config, run.train_config
     counts = resources.text_counts(run.text.text, shape.context_length, config).validation
     batches = min(counts.batches, config.eval_batches)
     windows = min(counts.windows, batches * config.batch_size)
     return (
-        f"The judge is small: {windows:,} validation window{'s' * (windows != 1)} in {batches:,} "
-        f"batch{'es' * (batches != 1)}, {windows * shape.context_length:,} tokens in all. Small ups and downs of its "
-        "curve are chance."
+        f"At each evaluation {windows:,} validation window{'s' * (windows != 1)} in {batches:,} "
+        f"batch{'es' * (batches != 1)} judge the run, {windows * shape.context_length:,} tokens in all: the fewer, the "
+        "noisier, so small ups and downs are chance."
     )

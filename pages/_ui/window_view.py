@@ -74,8 +74,10 @@ def guess(inputs: list[int], targets: list[int], position: int) -> None:
     tokenizer = load_tokenizer()
     given = inputs[: position + 1]
     shown = given[-SHOWN_PREFIX:]
-    if len(shown) < len(given):
-        st.caption(f"The last {len(shown)} of the {len(given)} tokens given:")
+    told = "" if len(shown) == len(given) else f", of which the last {len(shown)} are shown"
+    st.caption(
+        f"The exercise at position {position:,}: given {counted(len(given), 'token', 'tokens')}{told}, guess one."
+    )
     target = show_token(tokenizer.token_bytes(targets[position]))
     pieces: list[Piece] = [
         {"text": tokenizer.decode(shown), "title": f"{len(given)} tokens are given"},
@@ -87,28 +89,43 @@ def guess(inputs: list[int], targets: list[int], position: int) -> None:
 
 def formulas(
     n_tokens: int, context_length: int, stride: int, batch_size: int, drop_last: bool, counts: WindowCounts
-) -> pd.DataFrame:
-    """Every count with its formula, today's numbers in it.
+) -> dict[str, tuple[str, int]]:
+    """Every count of one part with its formula, today's numbers in it.
 
     Returns:
-        A row a count: what is counted, the formula, the value.
+        What is counted, to the formula and its value.
     """
     n, T, S, B = (f"{value:,}" for value in (n_tokens, context_length, stride, batch_size))
     fits = n_tokens > context_length
     kept = counts.windows - counts.dropped_windows
-    used = f"({kept:,} − 1) × {min(stride, context_length):,} + {T}" if kept else "0"
     left, right = "⌊⌋" if drop_last else "⌈⌉"
-    rows = [
-        ("windows", f"⌊({n} − {T} − 1) / {S}⌋ + 1" if fits else "0", counts.windows),
-        ("batches in an epoch", f"{left}{counts.windows:,} / {B}{right}", counts.batches),
-        (
-            "windows left out by drop_last",
+    return {
+        "windows": (f"⌊({n} − {T} − 1) / {S}⌋ + 1" if fits else "0", counts.windows),
+        "batches an epoch": (f"{left}{counts.windows:,} / {B}{right}", counts.batches),
+        "windows left out": (
             f"{counts.windows:,} − {counts.batches:,} × {B}" if drop_last else "0",
             counts.dropped_windows,
         ),
-        ("guesses in an epoch", f"{kept:,} × {T}", counts.predictions),
-        ("tokens that two neighbours share", f"{T} − {S}" if stride < context_length else "0", counts.overlap),
-        ("tokens that are a target", used, counts.targets_used),
-        ("tokens never a target", f"{n} − {counts.targets_used:,}", counts.never_targets),
-    ]
-    return pd.DataFrame(rows, columns=["what", "formula", "count"])
+        "guesses an epoch": (f"{kept:,} × {T}", counts.predictions),
+        "overlap": (f"{T} − {S}" if stride < context_length else "0", counts.overlap),
+        "targets": (
+            f"({kept:,} − 1) × {min(stride, context_length):,} + {T}" if kept else "0",
+            counts.targets_used,
+        ),
+        "never a target": (f"{n} − {counts.targets_used:,}", counts.never_targets),
+    }
+
+
+def show_formulas(rows: dict[str, tuple[str, int]]) -> None:
+    """The counts as a table of sums: a formula that is the number itself stands alone."""
+    sums = [formula if formula == f"{value:,}" else f"{formula} = **{value:,}**" for formula, value in rows.values()]
+    st.table(pd.DataFrame({"": sums}, index=list(rows)), hide_header=True)
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "batch", "batches"), counted(1_000, "batch", "batches")
+    ('1 batch', '1,000 batches')
+    """
+    return f"{n:,} {one if n == 1 else many}"

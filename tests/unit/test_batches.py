@@ -20,7 +20,7 @@ MODEL = GPTConfig(context_length=8, emb_dim=8, n_heads=2, n_layers=1)
 SETTINGS = TrainConfig(batch_size=2)
 STORY = Text("story", "A story", "The lamp burned low. The keeper slept by the lamp.\n" * 20, "The lamp")
 
-# ------------------------------------------------------------------------------------------------------------- orders
+# --------------------------------------------------------------------------------------------------------------- orders
 
 
 @given(st.integers(0, 60), st.integers(0, 2**63 - 1), st.integers(0, 10_000))
@@ -69,7 +69,7 @@ def test_a_loader_that_is_left_early_has_drawn_all_it_draws() -> None:
     assert torch.equal(torch.get_rng_state(), their_state)
 
 
-# ------------------------------------------------------------------------------------------------------ a text made ready
+# ---------------------------------------------------------------------------------------------------- a text made ready
 
 
 def test_a_text_becomes_two_parts_tokenised_alone() -> None:
@@ -147,7 +147,7 @@ def test_whatever_a_student_brings_can_be_learnt_with_the_class_preset(beginning
     assert data.tokenizer.encode(data.prompt)
 
 
-# --------------------------------------------------------------------------------------------------------- too short
+# ------------------------------------------------------------------------------------------------------------ too short
 
 
 def test_a_text_without_a_window_is_refused_with_the_numbers_and_a_context_that_fits() -> None:

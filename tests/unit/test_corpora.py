@@ -71,7 +71,7 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception) -> l
     return asked
 
 
-# ------------------------------------------------------------------------------------------------------- the catalogue
+# -------------------------------------------------------------------------------------------------------- the catalogue
 
 
 def test_our_own_story_is_bundled_and_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_file_laid_ready_that_is_no_text_is_refused_as_well(tmp_path: Path, mo
         load_text("the-verdict")
 
 
-# ---------------------------------------------------------------------------------------------------------- downloads
+# ------------------------------------------------------------------------------------------------------------ downloads
 
 
 def known(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -200,7 +200,7 @@ def test_cleaning_a_play_twice_changes_nothing() -> None:
     assert corpora._clean_play(once) == once
 
 
-# --------------------------------------------------------------------------------------------- what somebody brings
+# ------------------------------------------------------------------------------------------------- what somebody brings
 
 
 def test_a_plain_text_is_taken_as_it_is() -> None:
@@ -243,7 +243,7 @@ def test_the_hash_of_a_text_is_that_of_its_utf8() -> None:
     assert len(Text("k", "t", "\ud800", "é").sha256) == 64
 
 
-# ------------------------------------------------------------------------------------------------- names and files
+# ------------------------------------------------------------------------------------------------------ names and files
 
 
 def test_find_text_takes_a_key_or_else_a_path(tmp_path: Path) -> None:

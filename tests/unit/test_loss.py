@@ -27,7 +27,7 @@ def logits_and_targets(T: int, V: int, seed: int, scale: float = 3.0) -> tuple[t
     return scale * torch.randn(T, V, generator=generator), torch.randint(V, (T,), generator=generator)
 
 
-# ------------------------------------------------------------------------------------------- one guess, and their mean
+# -------------------------------------------------------------------------------------------- one guess, and their mean
 
 
 @given(st.integers(1, 30), st.integers(1, 80), st.integers(0, 999))
@@ -97,7 +97,7 @@ def test_bfloat16_logits_are_summed_in_float32() -> None:
     assert mean_loss(rounded, targets).item() == pytest.approx(mean_loss(rounded.float(), targets).item())
 
 
-# --------------------------------------------------------------------------------------------- what the number means
+# ------------------------------------------------------------------------------------------------ what the number means
 
 
 def test_a_blind_guess_costs_ln_v() -> None:
@@ -125,7 +125,7 @@ def test_a_loss_that_is_no_number_has_no_perplexity() -> None:
     assert math.isnan(perplexity(math.nan))
 
 
-# ------------------------------------------------------------------------------------------------------ mere counting
+# -------------------------------------------------------------------------------------------------------- mere counting
 
 IDS = st.lists(st.integers(0, 6), min_size=1, max_size=30)
 

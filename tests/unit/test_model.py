@@ -36,7 +36,7 @@ def some_ids(*shape: int, seed: int = 1) -> Tensor:
     return torch.randint(CONFIG.vocab_size, shape, generator=torch.Generator().manual_seed(seed))
 
 
-# ---------------------------------------------------------------------------------------------------------- attention
+# ------------------------------------------------------------------------------------------------------------ attention
 
 
 @given(B=SMALL, H=SMALL, T=st.integers(1, 20), D=st.integers(1, 16), seed=st.integers(0, 9))
@@ -90,7 +90,7 @@ def test_heads_are_split_as_three_layers_one_after_the_other_would_be() -> None:
         torch.testing.assert_close(found, (x @ weight.T).view(2, 5, CONFIG.n_heads, CONFIG.head_dim).transpose(1, 2))
 
 
-# -------------------------------------------------------------------------------------------------------- other parts
+# ---------------------------------------------------------------------------------------------------------- other parts
 
 
 def test_layer_norm_is_torchs_with_gpt2s_epsilon() -> None:
@@ -125,7 +125,7 @@ def test_a_block_only_adds_to_the_stream() -> None:
     assert torch.equal(block(x), x)
 
 
-# -------------------------------------------------------------------------------------------------------- the whole
+# ------------------------------------------------------------------------------------------------------------ the whole
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -191,7 +191,7 @@ def test_more_tokens_than_the_context_are_refused_with_both_numbers() -> None:
         new_model()(some_ids(1, 13))
 
 
-# ----------------------------------------------------------------------------------------------------------- dropout
+# -------------------------------------------------------------------------------------------------------------- dropout
 
 
 def test_dropout_acts_in_training_alone() -> None:
@@ -234,7 +234,7 @@ def test_dropout_stands_in_the_books_four_places(monkeypatch: pytest.MonkeyPatch
     assert on_weights == [0.0] * CONFIG.n_layers
 
 
-# -------------------------------------------------------------------------------------------------------------- cache
+# ---------------------------------------------------------------------------------------------------------------- cache
 
 
 def read_in_pieces(model: GPTModel, ids: Tensor, pieces: list[int]) -> Tensor:
@@ -273,7 +273,7 @@ def test_the_cache_holds_keys_and_values_of_every_layer_head_and_token() -> None
     assert cache.length == 0
 
 
-# --------------------------------------------------------------------------------------------------- initialisation
+# ------------------------------------------------------------------------------------------------------- initialisation
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -48,7 +48,7 @@ def counts(logits: Tensor, temperature: float) -> dict[str, int]:
     return {word: drawn.count(word) for word in WORDS}
 
 
-# ------------------------------------------------------------------------------------------- the book's nine words
+# ------------------------------------------------------------------------------------------------ the book's nine words
 
 
 def test_the_probabilities_of_the_nine_words() -> None:
@@ -80,7 +80,7 @@ def test_a_thousand_draws_are_the_published_ones(temperature: float, published: 
         assert abs(drawn[word] - DRAWS * p) < 4 * error + 1, word
 
 
-# ------------------------------------------------------------------------------------------------------------- top-k
+# ---------------------------------------------------------------------------------------------------------------- top-k
 
 
 @given(LOGITS, st.integers(1, 15))
@@ -107,7 +107,7 @@ def test_top_k_never_lets_in_what_can_never_be_drawn() -> None:
     assert choice.kept.tolist() == [False, True, False, True]
 
 
-# ------------------------------------------------------------------------------------------------------------- top-p
+# ---------------------------------------------------------------------------------------------------------------- top-p
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=12).filter(any), st.floats(0.01, 1.0))
@@ -143,7 +143,7 @@ def test_top_p_1_keeps_even_what_has_no_chance() -> None:
     assert cut_top_p(torch.tensor([1.0, 0.0]), 1.0).tolist() == [True, True]
 
 
-# ------------------------------------------------------------------------------------------------------ the whole rule
+# ------------------------------------------------------------------------------------------------------- the whole rule
 
 
 @given(
@@ -234,7 +234,7 @@ def test_scores_that_are_no_numbers_are_refused_in_words(logits: list[float], co
         choose(torch.tensor(logits), SamplingConfig(**config))
 
 
-# ----------------------------------------------------------------------------------------------------------- the table
+# ------------------------------------------------------------------------------------------------------------ the table
 
 
 def test_the_table_has_all_50257_tokens_in_the_order_of_their_ids_and_sums_to_one() -> None:
@@ -266,7 +266,7 @@ def test_the_table_of_a_compact_vocabulary_shows_its_own_tokens() -> None:
     assert table["probability"].tolist() == pytest.approx([1 / 3] * 3)
 
 
-# ---------------------------------------------------------------------------------------------------------- generation
+# ----------------------------------------------------------------------------------------------------------- generation
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ def merged(piece: bytes) -> list[int]:
         parts[i : i + 2] = [parts[i] + parts[i + 1]]
 
 
-# -------------------------------------------------------------------------------------------------- published numbers
+# ---------------------------------------------------------------------------------------------------- published numbers
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_published_prompts_and_next_tokens_have_our_ids(shared_data: Path) -
             assert show_token(GPT2.token_bytes(token["id"])) == token["text"]
 
 
-# ------------------------------------------------------------------------------------------------ encoding and back
+# ---------------------------------------------------------------------------------------------------- encoding and back
 
 
 @given(ANY_TEXT | AWKWARD)
@@ -164,7 +164,7 @@ def test_a_long_run_of_white_space_gives_the_librarys_own_tokens(blank: str, aft
         assert GPT2.encode(text, special=special) == expected, length
 
 
-# ------------------------------------------------------------------------------------------------------------- spans
+# ---------------------------------------------------------------------------------------------------------------- spans
 
 
 def assert_spans_fit(text: str, *, special: bool = False) -> None:
@@ -219,7 +219,7 @@ def test_group_spans_takes_pieces_that_end_within_a_character() -> None:
     assert [span.ids for span in group_spans("éa", [1, 2, 3], [raw[:1], raw[1:], b"a"])] == [(1, 2), (3,)]
 
 
-# ------------------------------------------------------------------------------------------------------ single tokens
+# -------------------------------------------------------------------------------------------------------- single tokens
 
 
 def test_no_token_is_ever_shown_as_a_replacement_character_that_it_does_not_hold() -> None:
@@ -249,7 +249,7 @@ def test_there_is_one_tokenizer_and_it_is_read_once() -> None:
         load_tokenizer("gpt4")
 
 
-# ------------------------------------------------------------------------------------------------ compact vocabulary
+# --------------------------------------------------------------------------------------------------- compact vocabulary
 
 STORY = "The lamp burned low. The keeper slept by the lamp — and dreamed of \U0001f642."
 

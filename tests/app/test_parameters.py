@@ -1,0 +1,201 @@
+"""The parameters lesson: any shape is counted at once, what is no model is refused in a sentence, nothing is built."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig
+from gptcore.corpora import OWN_STORY, load_text, read_bytes
+from gptcore.parameters import count_parameters, part_groups, training_memory, well_known_counts
+from gptcore.runs.store import Run
+from pages._ui import ledger, resources, shape, thread
+
+Open = Callable[..., AppTest]
+BOOK = MODEL_PRESETS["book-124m"]
+
+
+@pytest.fixture
+def page(lesson: Open) -> AppTest:
+    return lesson("parameters")
+
+
+def total(page: AppTest) -> str:
+    (metric,) = page.metric
+    return metric.value
+
+
+def prose(page: AppTest) -> str:
+    return " ".join(text.value for text in page.markdown)
+
+
+def select(page: AppTest, preset: str) -> AppTest:
+    return page.selectbox("parameters_preset").select(preset).run()
+
+
+def says(page: AppTest) -> dict[str, Any]:
+    """What all controls say."""
+    numbers = {
+        name: page.number_input(f"parameters_{name}").value for name in shape.LABELS if name not in shape.SWITCHES
+    }
+    return numbers | {name: page.toggle(f"parameters_{name}").value for name in shape.SWITCHES}
+
+
+def test_the_page_opens_with_the_model_of_the_thread(page: AppTest) -> None:
+    assert not page.exception
+    assert total(page) == f"{count_parameters(BOOK):,}"
+    assert page.button("parameters_go_on").disabled
+
+
+def test_a_model_chosen_elsewhere_fills_the_controls(lesson: Open) -> None:
+    mine = replace(MODEL_PRESETS["class"], vocab_size=1_234)
+    page = lesson("parameters", **{thread.PRESET: mine})
+    assert total(page) == f"{count_parameters(mine):,}"
+    assert page.selectbox("parameters_preset").value == "class"
+    assert any("vocab_size 1,234 instead of 50,257" in caption.value for caption in page.caption)
+
+
+@pytest.mark.parametrize("preset", MODEL_PRESETS)
+def test_a_preset_fills_every_control(page: AppTest, preset: str) -> None:
+    select(page, preset)
+    assert not page.exception
+    assert says(page) == {name: getattr(MODEL_PRESETS[preset], name) for name in shape.LABELS}
+    assert total(page) == f"{count_parameters(MODEL_PRESETS[preset]):,}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("emb_dim", 960), ("n_layers", 3), ("vocab_size", 1_000), ("context_length", 64), ("n_heads", 8)],
+)
+def test_every_number_is_counted(page: AppTest, name: str, value: int) -> None:
+    page.number_input(f"parameters_{name}").set_value(value).run()
+    assert total(page) == f"{count_parameters(replace(BOOK, **{name: value})):,}"
+    assert any(f"{name} {value:,} instead of" in caption.value for caption in page.caption)
+
+
+@pytest.mark.parametrize("name", shape.SWITCHES)
+def test_every_switch_is_counted(page: AppTest, name: str) -> None:
+    page.toggle(f"parameters_{name}").set_value(True).run()
+    assert total(page) == f"{count_parameters(replace(BOOK, **{name: True})):,}"
+
+
+def test_the_treemap_and_the_tables_sum_to_the_total(page: AppTest) -> None:
+    select(page, "gpt2-xl")
+    (chart,) = page.get("plotly_chart")
+    (treemap,) = json.loads(chart.proto.spec)["data"]
+    counted = dict(zip(treemap["ids"], treemap["values"], strict=True))
+    assert counted["all"] == count_parameters(MODEL_PRESETS["gpt2-xl"])
+    parts, tensors = (frame.value for frame in page.dataframe[:2])
+    assert dict(zip(parts["part"], parts["count"], strict=True)) == part_groups(MODEL_PRESETS["gpt2-xl"])
+    assert tensors["count"].sum() == counted["all"]
+    assert tensors["share"].sum() == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("emb_dim", 770, "Emb_dim=770 is not divisible by n_heads=12."),
+        ("emb_dim", 0, "Emb_dim=0 is outside 1 to 65,536."),
+        ("emb_dim", 1_000_000_000, "Emb_dim=1,000,000,000 is outside 1 to 65,536."),
+        ("n_layers", -1, "N_layers=-1 is outside 1 to 1,000."),
+        ("context_length", 0, "Context_length=0 is outside 1 to 131,072."),
+    ],
+)
+def test_what_is_no_model_is_said_and_the_former_figure_stays(
+    page: AppTest, name: str, value: int, sentence: str
+) -> None:
+    select(page, "gpt2-small")
+    page.number_input(f"parameters_{name}").set_value(value).run()
+    assert not page.exception
+    (error,) = page.error
+    assert error.value.startswith(sentence)
+    assert total(page) == f"{count_parameters(MODEL_PRESETS['gpt2-small']):,}"
+
+
+def test_a_model_can_be_taken_along(page: AppTest) -> None:
+    page.number_input("parameters_n_layers").set_value(2).run()
+    page.button("parameters_go_on").click().run()
+    assert page.session_state[thread.PRESET] == replace(BOOK, n_layers=2)
+    assert page.button("parameters_go_on").disabled
+    assert page.number_input("parameters_n_layers").value == 2
+
+
+def test_a_shape_survives_a_look_at_another_page(page: AppTest) -> None:
+    select(page, "harry-potter")
+    page.number_input("parameters_n_layers").set_value(2).run()
+    page.switch_page("pages/loss.py").run()
+    page.switch_page("pages/parameters.py").run()
+    assert total(page) == f"{count_parameters(replace(MODEL_PRESETS['harry-potter'], n_layers=2)):,}"
+
+
+def test_the_sizes_that_people_give_are_counted(page: AppTest) -> None:
+    (table,) = page.table
+    known = well_known_counts()
+    shown = [f"{n:,}" for n in known["count"].dropna()]
+    assert [cell for cell in table.value["parameters"] if cell != "published label"] == shown
+    for config in (GPTConfig(), BOOK, MODEL_PRESETS["gpt2-small"], replace(GPTConfig(), qkv_bias=True)):
+        assert f"{count_parameters(config):,}" in shown
+    assert table.value["parameters"]["117 M"] == "published label"
+
+
+@pytest.mark.parametrize("preset", ["book-124m", "harry-potter"])
+def test_the_headlines_are_those_of_this_text_and_model(page: AppTest, preset: str) -> None:
+    config = MODEL_PRESETS[preset]
+    select(page, preset)
+    groups = part_groups(config)
+    share = (groups["token embedding"] + groups["output head"]) / sum(groups.values())
+    counts = resources.text_counts(load_text(OWN_STORY).text, config.context_length, TRAIN_PRESETS[preset])
+    each = count_parameters(config) / counts.train.targets_used
+    assert f"{share:.1%} of this model is dictionary" in prose(page)
+    assert f"{counts.train.targets_used:,} tokens to learn from: {each:,.0f} parameters for each" in prose(page)
+
+
+def test_the_class_preset_tells_what_a_compact_vocabulary_leaves(page: AppTest) -> None:
+    select(page, "class")
+    counts = resources.text_counts(load_text(OWN_STORY).text, 32, TRAIN_PRESETS["class"])
+    left = count_parameters(replace(MODEL_PRESETS["class"], vocab_size=counts.vocab_size))
+    assert f"your text's {counts.vocab_size:,} tokens, which leaves {left:,}" in prose(page)
+
+
+def test_a_text_too_short_to_train_on_is_no_division_by_zero(lesson: Open) -> None:
+    page = lesson("parameters", **{thread.TEXT: read_bytes(b"Too short.", "short.txt")})
+    assert not page.exception
+    assert "Your text can't train it: its training part has 2 tokens" in prose(page)
+
+
+def test_a_model_that_does_not_fit_is_still_counted(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "memory_limit", lambda: 2 * 2**30)
+    select(page, "gpt2-xl")
+    needed = sum(training_memory(MODEL_PRESETS["gpt2-xl"], TRAIN_PRESETS["gpt2-xl"].batch_size).values())
+    assert f"{needed / 2**30:,.1f} GiB; this machine lets the program have 2.0 GiB. It does not fit" in prose(page)
+    assert total(page) == f"{count_parameters(MODEL_PRESETS['gpt2-xl']):,}"
+
+
+@pytest.mark.parametrize(("preset", "right"), [("book-124m", 3), ("harry-potter", 2), ("gpt2-xl", 4)])
+def test_the_question_is_scored_from_the_ledger(page: AppTest, preset: str, right: int) -> None:
+    select(page, preset)
+    config = MODEL_PRESETS[preset]
+    growth = count_parameters(replace(config, emb_dim=2 * config.emb_dim)) / count_parameters(config)
+    page.button_group("parameters_guess").set_value(right).run()
+    assert page.success[0].value.startswith(f"Yes: {growth:.2f} times")
+    page.button_group("parameters_guess").set_value(8).run()
+    assert page.info[0].value.startswith(f"Not quite: {growth:.2f} times")
+
+
+def test_the_recorded_run_is_left_alone(page: AppTest) -> None:
+    before = Run(thread.RECORDED_RUN).config
+    page.number_input("parameters_n_layers").set_value(2).run()
+    page.button("parameters_go_on").click().run()
+    assert Run(thread.RECORDED_RUN).config == before
+
+
+def test_counting_needs_no_torch() -> None:
+    script = "import sys, pages._ui.shape, pages._ui.ledger, gptcore.figures.ledger; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False).returncode == 0

@@ -1,0 +1,202 @@
+"""The training lesson: what the controls say is what is trained, and what can't be trained is said in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from gptcore import batches
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, to_json
+from gptcore.corpora import OWN_STORY, TextError, load_text, read_bytes
+from gptcore.paths import runs_home
+from gptcore.runs.store import Run, RunStore
+from pages._ui import resources, thread
+
+Open = Callable[..., AppTest]
+Chart = Callable[[AppTest], dict[str, list[float]]]
+TEN_WORDS = b"One two three four five six seven eight nine ten."
+
+
+@pytest.fixture
+def page(lesson: Open) -> AppTest:
+    return lesson("training")
+
+
+def runs() -> list[Run]:
+    return list(RunStore(runs_home()))
+
+
+def upload(page: AppTest, raw: bytes, name: str = "mine.txt") -> AppTest:
+    page.selectbox("training_text").select("own text").run()
+    return page.file_uploader("training_upload").set_value((name, raw, "text/plain")).run()
+
+
+def train(page: AppTest) -> AppTest:
+    return page.button("training_start").click().run()
+
+
+@pytest.fixture
+def chart(drawn: Callable[..., list[dict[str, Any]]]) -> Chart:
+    """The name of each line, and its places along the axis."""
+    return lambda page: {line["name"]: line["x"] for line in drawn(page, "training_curves")}
+
+
+def test_without_a_run_of_ones_own_the_recorded_one_is_shown(page: AppTest, chart: Chart) -> None:
+    rows, _ = Run(thread.RECORDED_RUN).metrics()
+    assert any(f"recorded · step {len(rows):,} of" in caption.value for caption in page.caption)
+    assert chart(page)["training"] == [row["step"] for row in rows if row["train_loss"] is not None]
+    assert runs() == []
+
+
+def test_train_makes_a_run_of_exactly_what_the_controls_say(page: AppTest) -> None:
+    assert not train(page).exception
+    (run,) = runs()
+    preset = page.selectbox("training_preset").value
+    shown = TRAIN_PRESETS[preset]
+    if shown.steps is None:
+        shown = replace(shown, steps=page.number_input(f"training_steps_{preset}").value)
+    assert run.train_config == shown
+    assert run.model_config == MODEL_PRESETS[preset]
+    assert run.text == replace(load_text(OWN_STORY), notes=())
+    assert page.session_state[thread.RUN] == run.id
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 7), ("lr", 0.002), ("batch_size", 3), ("eval_every", 4), ("seed", 99)],
+)
+def test_every_number_reaches_the_run(page: AppTest, name: str, value: float) -> None:
+    page.number_input(f"training_{name}_class").set_value(value).run()
+    train(page)
+    assert to_json(runs()[0].train_config) == to_json(TRAIN_PRESETS["class"]) | {name: value}
+
+
+def test_every_switch_reaches_the_run(page: AppTest) -> None:
+    page.toggle("training_compact_class").set_value(False).run()
+    page.toggle("training_reference_class").set_value(True).run()
+    train(page)
+    assert runs()[0].train_config == replace(TRAIN_PRESETS["class"], compact_vocab=False, reference=True)
+
+
+def test_the_preset_decides_model_and_settings(page: AppTest) -> None:
+    page.selectbox("training_preset").select("harry-potter").run()
+    steps = page.number_input("training_steps_harry-potter").value
+    train(page)
+    (run,) = runs()
+    assert run.model_config == MODEL_PRESETS["harry-potter"]
+    assert run.train_config == replace(TRAIN_PRESETS["harry-potter"], steps=steps)
+
+
+def test_the_text_chosen_here_is_trained_on(page: AppTest) -> None:
+    mine = read_bytes(b"A line of one's own, told again. " * 400, "mine.txt")
+    upload(page, mine.text.encode())
+    assert not train(page).exception
+    assert runs()[0].text == mine
+
+
+def test_the_line_before_training_counts_as_gptcore_does(page: AppTest) -> None:
+    config = replace(TRAIN_PRESETS["class"], compact_vocab=False)
+    page.toggle("training_compact_class").set_value(False).run()
+    counts = resources.text_counts(load_text(OWN_STORY).text, MODEL_PRESETS["class"].context_length, config)
+    said = f"{counts.train.windows:,} + {counts.validation.windows:,} windows of 32 tokens"
+    assert any(said in caption.value for caption in page.caption)
+
+
+def test_a_text_shorter_than_the_context_is_refused_in_one_sentence(page: AppTest, chart: Chart) -> None:
+    upload(page, TEN_WORDS)
+    before = chart(page)
+    train(page)
+    with pytest.raises(TextError) as refused:
+        batches.prepare(read_bytes(TEN_WORDS, "mine.txt"), MODEL_PRESETS["class"], TRAIN_PRESETS["class"])
+    assert not page.exception
+    assert [error.value.rstrip(".").lower() for error in page.error] == [str(refused.value).lower()]
+    assert runs() == []
+    assert chart(page) == before
+
+
+def test_a_text_that_is_no_text_leaves_the_former_one(page: AppTest) -> None:
+    upload(page, b"\xff\xfe\x00")
+    assert not page.exception
+    assert len(page.error) == 1
+    assert "is not UTF-8 text: byte 0 is 0xff" in page.error[0].value
+    assert page.session_state[thread.TEXT].key == OWN_STORY
+
+
+def test_settings_that_exclude_each_other_are_refused_in_one_sentence(page: AppTest) -> None:
+    page.toggle("training_reference_class").set_value(True).run()
+    assert not page.exception
+    assert [error.value for error in page.error] == [
+        "A reference run needs optimiser=adamw, precision=float32 and the full vocabulary."
+    ]
+    page.toggle("training_compact_class").set_value(False).run()
+    assert not page.error
+
+
+def test_a_run_too_large_for_this_machine_is_refused_before_it_is_made(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptcore.machine.memory_limit", lambda: 2**20)
+    train(page)
+    assert not page.exception
+    assert len(page.error) == 1
+    assert page.error[0].value.startswith("This run needs ")
+    assert " of 1 MiB: choose a smaller model" in page.error[0].value
+    assert runs() == []
+
+
+def test_a_refused_run_leaves_the_former_run_in_place(lesson: Open, finished_run: Run, chart: Chart) -> None:
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    upload(page, TEN_WORDS)
+    train(page)
+    assert len(page.error) == 1
+    assert page.session_state[thread.RUN] == finished_run.id
+    assert chart(page)["training"] == [row["step"] for row in finished_run.metrics()[0] if row["train_loss"]]
+
+
+def test_a_queued_run_says_so_and_cancel_asks_it_to_stop(page: AppTest) -> None:
+    train(page)
+    assert any(caption.value.endswith(" queued") for caption in page.caption)
+    page.button("training_cancel").click().run()
+    page.run()  # AppTest reruns the whole page where a browser reruns the fragment alone
+    assert not page.exception
+    assert runs()[0].was_asked_to_stop
+    assert page.button("training_cancel").label == "Stopping"
+    assert page.button("training_cancel").disabled
+
+
+def test_a_finished_run_shows_every_point_and_its_last_numbers(lesson: Open, finished_run: Run, chart: Chart) -> None:
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    rows, _ = finished_run.metrics()
+    last = [row for row in rows if row["train_loss"] is not None][-1]
+    assert any(f"done · step {len(rows)} of {len(rows)}" in caption.value for caption in page.caption)
+    assert chart(page)["each batch"] == [row["step"] for row in rows]
+    said = page.get("plotly_chart")[0].proto.alt
+    assert f"after step {last['step']} the training loss is {last['train_loss']:.2f}" in said
+    assert f"the validation loss {last['val_loss']:.2f} nats a token" in said
+    assert f"best at step {finished_run.status['best']['step']}." in said
+    assert not any(toggle.key == "training_live" for toggle in page.toggle)
+
+
+@pytest.mark.parametrize("axis", ["tokens_seen", "epoch"])
+def test_the_axis_counts_what_was_chosen(lesson: Open, finished_run: Run, axis: str, chart: Chart) -> None:
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    page.segmented_control("training_axis").set_value(axis).run()
+    assert chart(page)["each batch"] == [row[axis] for row in finished_run.metrics()[0]]
+
+
+def test_a_failed_run_says_why(lesson: Open, finished_run: Run) -> None:
+    finished_run.update_status(state="failed", reason="diverged at step 3; learning rate 10: choose a smaller one")
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    assert [error.value for error in page.error] == [
+        "This run failed: diverged at step 3; learning rate 10: choose a smaller one."
+    ]
+
+
+def test_a_run_that_was_deleted_gives_way_to_the_recorded_one(lesson: Open) -> None:
+    page = lesson("training", **{thread.RUN: "0123456789abcdef"})
+    assert not page.exception
+    assert any(" recorded · step " in caption.value for caption in page.caption)

@@ -1,0 +1,251 @@
+"""The lesson on windows: its counts are those of gptcore.windows, and whatever the controls say fits the text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from gptcore.corpora import Text, load_text
+from gptcore.figures.windows import SHOWN_WINDOWS, Part, stretch_in_view, target_runs, window_strip, windows_in_view
+from gptcore.tokenizer import load_tokenizer
+from gptcore.windows import split_text, window_counts
+from pages._ui.window_view import formulas
+
+encode = load_tokenizer().encode
+SMALL = st.integers(1, 12)
+
+
+@pytest.fixture
+def page(lesson: Callable[..., AppTest]) -> AppTest:
+    return lesson("windows")
+
+
+def with_text(page: AppTest, text: str) -> AppTest:
+    page.session_state["thread_text"] = Text("own-1", "<b>mine</b>", text, "Mine")
+    return page.run()
+
+
+def story() -> tuple[list[int], list[int]]:
+    train, validation = split_text(load_text("the-glass-clock").text, 0.9)
+    return encode(train), encode(validation)
+
+
+def headline(T: int, S: int, B: int, drop_last: bool = True) -> str:
+    train, validation = (
+        window_counts(len(ids), T, S, B, drop) for ids, drop in zip(story(), (drop_last, False), strict=True)
+    )
+    return (
+        f"**{train.windows:,} + {validation.windows:,}** windows · "
+        f"**{train.batches:,} + {validation.batches:,}** batches · "
+        f"**{train.never_targets:,} + {validation.never_targets:,}** never a target"
+    )
+
+
+def said(page: AppTest) -> str:
+    return " ".join(element.value for element in page.markdown)
+
+
+def rows(page: AppTest) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The drawn chips of the input row and of the target row, without the rows' names."""
+    pieces = json.loads(page.get("bidi_component")[0].proto.json)["pieces"]
+    return pieces[2::2], pieces[3::2]
+
+
+def ids_of(pieces: list[dict[str, Any]]) -> list[int]:
+    return [int(piece["note"]) for piece in pieces]
+
+
+def test_our_story_gives_the_counts_of_the_books_text(page: AppTest) -> None:
+    assert not page.exception
+    assert headline(256, 256, 2) in said(page)
+    assert "**18 + 2** windows · **9 + 1** batches" in said(page)  # as The Verdict does: FACTS.md
+
+
+def test_the_target_row_is_the_input_row_moved_by_one(page: AppTest) -> None:
+    train, _ = story()
+    inputs, targets = rows(page)
+    shown = len(inputs)
+    assert ids_of(inputs) == train[:shown]
+    assert ids_of(targets) == train[1 : shown + 1]
+
+
+def test_another_window_starts_a_stride_further(page: AppTest) -> None:
+    train, _ = story()
+    page.number_input(key="windows_stride").set_value(100)
+    page.number_input(key="windows_window").set_value(4).run()
+    inputs, targets = rows(page)
+    assert ids_of(inputs) == train[300 : 300 + len(inputs)]
+    assert ids_of(targets) == train[301 : 301 + len(inputs)]
+
+
+@pytest.mark.parametrize(("T", "S", "B"), [(4, None, 8), (16, 4, 3), (64, 65, 5), (1024, 1, 64), (1, None, 1)])
+def test_context_stride_and_batch_change_the_counts(page: AppTest, T: int, S: int | None, B: int) -> None:
+    page.select_slider(key="windows_context").set_value(T)
+    page.number_input(key="windows_stride").set_value(S)
+    page.slider(key="windows_batch").set_value(B).run()
+    assert not page.exception
+    assert headline(T, S or T, B) in said(page)
+
+
+def test_drop_last_changes_the_training_part_alone(page: AppTest) -> None:
+    page.slider(key="windows_batch").set_value(4).run()
+    assert headline(256, 256, 4, drop_last=True) in said(page)
+    page.toggle(key="windows_drop_last").set_value(False).run()
+    assert headline(256, 256, 4, drop_last=False) in said(page)
+    assert headline(256, 256, 4, drop_last=True) not in said(page)
+
+
+def test_tokens_are_shown_as_text_ids_or_positions(page: AppTest) -> None:
+    train, _ = story()
+    view = page.get("segmented_control")[0]
+    view.set_value("ids").run()
+    assert [int(piece["text"]) for piece in rows(page)[0]] == train[: len(rows(page)[0])]
+    page.get("segmented_control")[0].set_value("positions").run()
+    inputs, targets = rows(page)
+    assert [piece["text"] for piece in inputs] == [str(i) for i in range(len(inputs))]
+    assert [piece["text"] for piece in targets] == [str(i + 1) for i in range(len(inputs))]
+
+
+def test_one_position_is_a_prefix_and_its_target(page: AppTest) -> None:
+    train, _ = story()
+    page.number_input(key="windows_position").set_value(5).run()
+    given_text, _, target = json.loads(page.get("bidi_component")[1].proto.json)["pieces"]
+    assert given_text["text"] == load_tokenizer().decode(train[:6])
+    assert target["text"] == load_tokenizer().decode(train[6:7])
+    assert [piece["kind"] for piece in rows(page)[1]].index("asked") == 5
+
+
+def test_a_window_number_beyond_the_last_is_brought_back(page: AppTest) -> None:
+    page.number_input(key="windows_window").set_value(18).run()
+    page.select_slider(key="windows_context").set_value(1024).run()
+    assert not page.exception
+    windows = window_counts(len(story()[0]), 1024, 1024, 2, drop_last=False).windows
+    assert page.number_input(key="windows_window").value == windows
+
+
+def test_a_short_text_says_what_is_missing_and_offers_a_context_that_fits(page: AppTest) -> None:
+    text = "The owl went home, and nobody saw it go. It never told."
+    with_text(page, text)
+    assert not page.exception
+    train, validation = map(encode, split_text(text, 0.9))
+    assert page.warning[0].value == (
+        f"A context of 256 needs at least 256 + 1 = 257 tokens; the training part has {len(train)}."
+    )
+    page.button(key="windows_context_take").click().run()
+    assert not page.exception
+    T = page.select_slider(key="windows_context").value
+    assert window_counts(len(train), T, T, 1, drop_last=False).windows
+    assert window_counts(len(validation), T, T, 1, drop_last=False).windows
+    assert not page.warning
+
+
+def test_a_validation_part_that_is_too_short_is_said(page: AppTest) -> None:
+    with_text(page, "owl " * 800)
+    assert not page.exception
+    assert "The validation part is too short" in page.warning[0].value
+    page.button(key="windows_context_take").click().run()
+    assert not page.warning
+
+
+def test_a_batch_larger_than_the_windows_is_said(page: AppTest) -> None:
+    page.slider(key="windows_batch").set_value(32).run()
+    assert "fewer than one batch of 32" in page.warning[0].value
+    page.button(key="windows_batch_take").click().run()
+    assert page.slider(key="windows_batch").value == 18
+    assert not page.warning
+
+
+@pytest.mark.parametrize("text", ["a", "ab", "abc", "owl owl", " ", "\U0001f989"])
+def test_a_tiny_text_gives_one_sentence_and_no_exception(page: AppTest, text: str) -> None:
+    with_text(page, text)
+    assert not page.exception
+    assert len(page.error) + len(page.warning) == 1
+
+
+def test_a_texts_name_is_never_read_as_markdown(page: AppTest) -> None:
+    with_text(page, "a")
+    prose = " ".join(e.value for kind in ("markdown", "caption", "error", "warning") for e in page.get(kind))
+    assert "<b>" not in prose
+
+
+def test_the_question_is_scored_by_the_formula(page: AppTest) -> None:
+    answer = window_counts(len(story()[0]), 256, 1, 2, drop_last=False).windows
+    page.number_input(key="windows_predict_guess").set_value(answer)
+    page.button(key="windows_predict_check").click().run()
+    assert page.success[0].value == f"Yes: {answer:,}."
+    page.select_slider(key="windows_context").set_value(128).run()
+    assert not page.success  # another question, not answered yet
+
+
+def test_the_settings_are_still_there_after_another_page(page: AppTest) -> None:
+    page.select_slider(key="windows_context").set_value(64)
+    page.number_input(key="windows_stride").set_value(32)
+    page.toggle(key="windows_drop_last").set_value(False)
+    page.slider(key="windows_batch").set_value(6).run()
+    shown = said(page)
+    page.switch_page("pages/tokens.py").run().switch_page("pages/windows.py").run()
+    assert not page.exception
+    assert said(page) == shown
+
+
+def parts_of(n: int, m: int, T: int, S: int, B: int, drop: bool) -> list[Part]:
+    return [
+        Part("training", 0, n, window_counts(n, T, S, B, drop)),
+        Part("validation", n, m, window_counts(m, T, S, B, drop_last=False)),
+    ]
+
+
+@given(st.integers(0, 90), st.integers(0, 30), SMALL, st.integers(1, 20), SMALL, st.booleans())
+def test_the_strips_runs_count_targets_as_cutting_would(n: int, m: int, T: int, S: int, B: int, drop: bool) -> None:
+    for part in parts_of(n, m, T, S, B, drop):
+        predicted = [w * S + t + 1 for w in range(part.kept) for t in range(T)]
+        times = [min(predicted.count(token), 2) for token in range(part.tokens)]
+        runs = target_runs(part, T, S, 0, n + m)
+        assert [run.times for run in runs for _ in range(run.end - run.start)] == times
+        assert [token for run in runs for token in range(run.start, run.end)] == [
+            part.start + i for i in range(part.tokens)
+        ]
+
+
+@given(st.integers(1, 400), st.integers(0, 60), SMALL, st.integers(1, 20), SMALL, st.data())
+def test_the_chosen_window_is_in_the_stretch_that_is_drawn(
+    n: int, m: int, T: int, S: int, B: int, data: st.DataObject
+) -> None:
+    parts = parts_of(n, m, T, S, B, drop=True)
+    windows = parts[0].counts.windows
+    chosen = data.draw(st.integers(0, windows - 1)) if windows else None
+    first = (chosen or 0) // SHOWN_WINDOWS * SHOWN_WINDOWS
+    seen = windows_in_view(parts, T, S, B, first)
+    low, high = stretch_in_view(parts, seen)
+    assert len(seen) <= SHOWN_WINDOWS
+    assert all(low <= window.start < window.end < high <= n + m for window in seen)
+    if chosen is not None:
+        assert seen[chosen - first].start == chosen * S
+
+
+def test_a_long_text_is_drawn_in_part_only() -> None:
+    figure = window_strip(parts_of(2_000_000, 200_000, 256, 1, 8, drop=True), 256, 1, 8, chosen=1_000_000)
+    assert len(figure.to_json()) < 60_000
+    low, high = figure.layout.xaxis.range
+    assert low <= 1_000_000 < high
+
+
+def evaluate(formula: str) -> int:
+    """What a formula of the page comes to, worked out by Python."""
+    plain = formula.replace(",", "").replace("−", "-").replace("×", "*")
+    plain = re.sub(r"⌊(.+) / (\d+)⌋", r"((\1) // \2)", plain)
+    return int(eval(re.sub(r"⌈(.+) / (\d+)⌉", r"(-(-(\1) // \2))", plain)))
+
+
+@given(st.integers(0, 9_000), st.integers(1, 1_500), st.integers(1, 2_000), SMALL, st.booleans())
+def test_each_formula_comes_to_the_count_beside_it(n: int, T: int, S: int, B: int, drop: bool) -> None:
+    counts = window_counts(n, T, S, B, drop)
+    for formula, value in formulas(n, T, S, B, drop, counts).values():
+        assert evaluate(formula) == value

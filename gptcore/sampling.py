@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,8 @@ from torch import Tensor
 from gptcore.config import MAX_NEW_TOKENS, SamplingConfig
 from gptcore.model import GPTModel, KVCache
 from gptcore.tokenizer import Tokenizer, show_token
+
+Logits: TypeAlias = Tensor  # (V,), float: one score for every token
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ def draw(probability: Tensor, generator: torch.Generator) -> int:
     return int(torch.multinomial(probability, 1, generator=generator).item())
 
 
-def next_logits(model: GPTModel, ids: list[int]) -> Tensor:
+def next_logits(model: GPTModel, ids: list[int]) -> Logits:
     """The scores (V,) for what follows the last ``context_length`` of these tokens, in evaluation mode."""
     return next(_logits_as_it_grows(model, ids))
 
@@ -195,7 +198,7 @@ def _scores(model: GPTModel, new_ids: list[int], cache: KVCache | None) -> Tenso
         model.train(training)
 
 
-def _logits_as_it_grows(model: GPTModel, ids: list[int]) -> Iterator[Tensor]:
+def _logits_as_it_grows(model: GPTModel, ids: list[int]) -> Iterator[Logits]:
     """Yield the scores after ``ids``, again and again; the caller appends to ``ids`` in between.
 
     While the text fits the context, each new token is computed alone on top of the cache. Beyond that every

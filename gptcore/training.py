@@ -31,7 +31,6 @@ from gptcore.sampling import generate
 from gptcore.windows import make_windows
 
 SGD_MOMENTUM = 0.9
-GREEDY = SamplingConfig(temperature=0.0)
 
 
 class DivergedError(ArithmeticError):
@@ -244,7 +243,7 @@ def say(state: TrainingState, step: int) -> Sample:
     """Let the model go on with the prompt, greedily; no global random number is drawn."""
     tokenizer, prompt = state.data.tokenizer, state.data.prompt
     ids = tokenizer.encode(prompt)
-    drawn = generate(state.model, ids, GREEDY, state.config.sample_tokens)
+    drawn = generate(state.model, ids, SamplingConfig(temperature=0.0), state.config.sample_tokens)
     return Sample(step, prompt, tokenizer.decode(ids + [token.token_id for token in drawn]))
 
 

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from gptcore import loss
+from gptcore import baselines, loss
 from gptcore.config import GPTConfig
 from gptcore.figures.bars import loss_bars
 from gptcore.figures.theme import marked
@@ -107,7 +107,7 @@ def _try_it(seen: Passage) -> None:
 def _slips(seen: Passage) -> None:
     """Two sentences from the sources that don't hold, each beside the number that shows it."""
     V, C = seen.vocab_size, seen.width
-    said, meant = loss.uniform_loss(47_678), loss.uniform_loss(48_725)
+    said, meant = baselines.uniform_loss(47_678), baselines.uniform_loss(48_725)
     head = part_groups(GPTConfig())["output head"]
     st.markdown(
         f"""**Two slips you may meet**

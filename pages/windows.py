@@ -37,14 +37,6 @@ with right:
         f"**{train.batches:,} + {validation.batches:,}** batches · "
         f"**{train.never_targets:,} + {validation.never_targets:,}** never a target · training + validation"
     )
-    figure = window_strip(parts, T, S, B, chosen.window)
-    st.plotly_chart(
-        figure,
-        key="windows_strip",
-        alt=f"{train.windows:,} windows of the training part's {n_train:,} tokens in {train.batches:,} batches, and "
-        f"{validation.windows:,} of the validation part's {n_validation:,} in {validation.batches:,}; "
-        f"{train.never_targets:,} and {validation.never_targets:,} tokens are never a target.",
-    )
     if chosen.window is None:
         fits = window_controls.fitting_context(n_train, n_validation)
         window_controls.offer(
@@ -53,7 +45,15 @@ with right:
             "windows_context",
             fits,
         )
-    else:
+    figure = window_strip(parts, T, S, B, chosen.window)
+    st.plotly_chart(
+        figure,
+        key="windows_strip",
+        alt=f"{train.windows:,} windows of the training part's {n_train:,} tokens in {train.batches:,} batches, and "
+        f"{validation.windows:,} of the validation part's {n_validation:,} in {validation.batches:,}; "
+        f"{train.never_targets:,} and {validation.never_targets:,} tokens are never a target.",
+    )
+    if chosen.window is not None:
         inputs, targets = (rows[chosen.window].tolist() for rows in make_windows(data.train_ids, T, S))
         window_view.pairs(inputs, targets, chosen.window * S, chosen.position, chosen.view)
         window_view.guess(inputs, targets, chosen.position)

@@ -94,6 +94,6 @@ def pairs(columns: Sequence[tuple[Piece, Piece]], key: str) -> None:
     _draw(pieces, "tokens pairs", "a row of inputs, and below each its target", key, marks=True)
 
 
-def graded(pieces: Sequence[Piece], key: str, label: str) -> None:
+def graded(pieces: Sequence[Piece], key: str, label: str, *, marks: bool = True) -> None:
     """Draw pieces whose colours grade something, such as the loss of each token."""
-    _draw(pieces, "prose", label, key, marks=True)
+    _draw(pieces, "prose", label, key, marks=marks)

@@ -143,7 +143,7 @@ def guess(voice: Voice, text: str, start: int, length: int) -> Passage:
 @st.cache_data(max_entries=128, show_spinner=False)
 def _guess(voice: Voice, version: float, ids: tuple[int, ...]) -> Passage:
     del version  # part of the key only
-    from gptcore import loss
+    from gptcore import baselines, loss
 
     model, tokenizer = resources.speak(voice)
     logits, targets = loss.window_logits(model, ids)
@@ -160,7 +160,7 @@ def _guess(voice: Voice, version: float, ids: tuple[int, ...]) -> Passage:
         loss=mean,
         in_one_call=float(loss.mean_loss(logits, targets)),
         perplexity=loss.perplexity(mean),
-        blind=loss.uniform_loss(model.config.vocab_size),
+        blind=baselines.uniform_loss(model.config.vocab_size),
     )
 
 

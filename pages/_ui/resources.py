@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 import streamlit as st
 
+from gptcore.baselines import counting_losses, uniform_loss
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.memorization import CopiedSpan, CopyIndex
@@ -22,9 +23,8 @@ from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_
 from gptcore.windows import WindowCounts, split_text, window_counts
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from gptcore.model import GPTModel
+    from gptcore.sampling import Logits
 
 METRIC_COLUMNS = ["step", "epoch", "tokens_seen", "batch_loss", "grad_norm", "lr", "seconds", "train_loss", "val_loss"]
 MODELS_KEPT = 4
@@ -86,8 +86,6 @@ def metrics(run: Run) -> pd.DataFrame:
 @st.cache_data(max_entries=32, show_spinner=False)
 def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
     """Levels to measure a curve by: a blind guess, and what counting tokens and pairs of tokens reaches."""
-    from gptcore.loss import counting_losses, uniform_loss
-
     counts = text_counts(text, 1, config)
     lines = {"a blind guess, ln V:": uniform_loss(counts.vocab_size)}
     parts = [token_ids(part) for part in split_text(text, config.train_fraction)]
@@ -168,7 +166,7 @@ def speak(voice: Voice) -> tuple[GPTModel, Tokenizer]:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _scores(voice: Voice, changed: float, ids: tuple[int, ...]) -> Tensor:
+def _scores(voice: Voice, changed: float, ids: tuple[int, ...]) -> Logits:
     del changed  # part of the key only
     from gptcore.sampling import next_logits
 

@@ -9,7 +9,7 @@ import streamlit as st
 from gptcore.config import GPTConfig, TrainConfig, help_for
 from gptcore.windows import window_counts
 from pages._ui import thread
-from pages._ui.window_view import VIEWS, View
+from pages._ui.window_view import LEAD_IN, VIEWS, View
 
 
 class Choice(NamedTuple):
@@ -118,7 +118,7 @@ def _window(windows: int) -> int | None:
 
 
 def _position(context_length: int) -> int:
-    _keep_within("windows_position", 0, context_length - 1, 8)
+    _keep_within("windows_position", 0, context_length - 1, LEAD_IN)
     return st.number_input(
         f"Position (0 to {context_length - 1:,})",
         0,

@@ -10,7 +10,7 @@ import streamlit as st
 from gptcore.batches import TrainingData, prepare
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
-from gptcore.figures.theme import DRAWN
+from gptcore.figures.theme import DRAWN, marked
 from gptcore.tokenizer import load_tokenizer, show_token
 from gptcore.windows import WindowCounts
 from pages._ui import chips
@@ -19,6 +19,7 @@ from pages._ui.chips import Piece
 View = Literal["text", "ids", "positions"]
 VIEWS: tuple[View, ...] = ("text", "ids", "positions")
 SHOWN_COLUMNS = 64
+LEAD_IN = 4  # columns before the chosen position: so many have room beside it on a phone
 SHOWN_PREFIX = 60
 
 
@@ -55,7 +56,7 @@ def pairs(inputs: list[int], targets: list[int], start: int, position: int, view
         position: The position in the window whose guess is looked at.
         view: What stands on a chip.
     """
-    first = position // SHOWN_COLUMNS * SHOWN_COLUMNS
+    first = max(position - LEAD_IN, 0)
     end = min(first + SHOWN_COLUMNS, len(inputs))
     columns = [
         (
@@ -82,9 +83,14 @@ def guess(inputs: list[int], targets: list[int], position: int) -> None:
     pieces: list[Piece] = [
         {"text": tokenizer.decode(shown), "title": f"{len(given)} tokens are given"},
         {"text": "\u2003→\u2003"},
-        {"text": target, "kind": "graded", "colour": DRAWN, "title": f"to be guessed: token id {targets[position]}"},
+        {
+            "text": marked(target),
+            "kind": "graded",
+            "colour": DRAWN,
+            "title": f"to be guessed: token id {targets[position]}",
+        },
     ]
-    chips.graded(pieces, "windows_guess", f"given {len(given)} tokens, the next one has to be guessed")
+    chips.graded(pieces, "windows_guess", f"given {len(given)} tokens, one has to be guessed", marks=False)
 
 
 def formulas(

@@ -17,10 +17,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import gptcore.paths
+from gptcore.baselines import counting_losses
 from gptcore.config import SamplingConfig
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.library import load_model
-from gptcore.loss import counting_losses
 from gptcore.memorization import CopyIndex, copied_tokens
 from gptcore.runs.store import Run
 from gptcore.sampling import effective_choices, next_logits, next_token_table

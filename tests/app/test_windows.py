@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from gptcore.corpora import Text, load_text
+from gptcore.figures.theme import marked
 from gptcore.figures.windows import SHOWN_WINDOWS, Part, stretch_in_view, target_runs, window_strip, windows_in_view
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text, window_counts
-from pages._ui.window_view import formulas
+from pages._ui.window_view import SHOWN_COLUMNS, formulas
 
 encode = load_tokenizer().encode
 SMALL = st.integers(1, 12)
@@ -118,8 +119,18 @@ def test_one_position_is_a_prefix_and_its_target(page: AppTest) -> None:
     page.number_input(key="windows_position").set_value(5).run()
     given_text, _, target = json.loads(page.get("bidi_component")[1].proto.json)["pieces"]
     assert given_text["text"] == load_tokenizer().decode(train[:6])
-    assert target["text"] == load_tokenizer().decode(train[6:7])
+    assert target["text"] == marked(load_tokenizer().decode(train[6:7]))
     assert [piece["kind"] for piece in rows(page)[1]].index("asked") == 5
+
+
+def test_only_columns_around_the_chosen_position_are_sent(page: AppTest) -> None:
+    train, _ = story()
+    page.select_slider(key="windows_context").set_value(1024).run()
+    page.number_input(key="windows_position").set_value(700).run()
+    inputs, targets = rows(page)
+    assert len(inputs) == SHOWN_COLUMNS
+    asked = [piece["kind"] for piece in targets].index("asked")
+    assert ids_of(targets)[asked] == train[701]
 
 
 def test_a_window_number_beyond_the_last_is_brought_back(page: AppTest) -> None:

@@ -23,4 +23,5 @@ def test_a_deep_link_to_a_fresh_server_gives_its_page_in_the_whole_frame(
     expect(links).to_have_count(len(LESSONS))
     for link, lesson in zip(links.all(), LESSONS, strict=True):
         expect(link).to_contain_text(f"{lesson.title} · {lesson.chapter}" if lesson.chapter else lesson.title)
-    expect(page.locator(".st-key-thread-strip a")).to_have_count(6)
+    # each stretch is there twice, once for windows without room for a tooltip
+    expect(page.locator(".st-key-thread-strip a").filter(visible=True)).to_have_count(6)

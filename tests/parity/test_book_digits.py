@@ -56,6 +56,7 @@ def test_the_untrained_model_has_the_published_training_loss(state: TrainingStat
 
 
 @SLOW
+@pytest.mark.timeout(1_800)  # two minutes on an idle machine
 def test_six_reference_updates_give_the_published_losses(state: TrainingState) -> None:
     records = {record.step: record for record in train(state) if isinstance(record, StepRecord)}
     assert list(records) == [0, 1, 2, 3, 4, 5]

@@ -34,6 +34,7 @@ ROOMS = (
     "batches",
     "model",
     "parameters",
+    "baselines",
     "loss",
     "sampling",
     "memorization",

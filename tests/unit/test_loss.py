@@ -10,14 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcore.loss import (
-    counting_losses,
-    loss_table,
-    mean_loss,
-    perplexity,
-    token_losses,
-    uniform_loss,
-)
+from gptcore.baselines import counting_losses, uniform_loss
+from gptcore.loss import loss_table, mean_loss, perplexity, token_losses
 
 COLUMNS = ["position", "target", "target_logit", "probability", "loss", "running_mean", "rank"]
 

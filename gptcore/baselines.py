@@ -1,0 +1,67 @@
+"""Lines to measure a learning curve by: a blind guess, and what mere counting achieves.
+
+How to read it: ``uniform_loss`` is where an untrained model starts; ``counting_losses`` counts tokens and pairs.
+A model that doesn't come below these lines has learnt nothing that a tally sheet doesn't know. Needs no PyTorch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+
+def uniform_loss(vocab_size: int) -> float:
+    """The loss of a blind guess: ln V, in nats.
+
+    >>> round(uniform_loss(50257), 3)
+    10.825
+    """
+    return math.log(vocab_size)
+
+
+def counting_losses(train_ids: Sequence[int], validation_ids: Sequence[int], vocab_size: int) -> dict[str, float]:
+    """The validation loss that mere counting reaches: a model has to beat these lines to have learnt anything.
+
+    "unigram" knows how often each token occurs in the training text; "bigram" also knows what followed what. Tokens
+    never seen get a share by Witten-Bell smoothing, which has no constant to tune: the chance of something new is
+    estimated from how often something new came so far.
+
+    Args:
+        train_ids: Tokens counted.
+        validation_ids: Tokens predicted, all but the first.
+        vocab_size: V.
+
+    Returns:
+        "unigram" and "bigram", mean nats a token.
+
+    Raises:
+        ValueError: No training token, or fewer than two validation tokens.
+
+    Source: Witten and Bell 1991, method C; Chen and Goodman 1999, section 2.6.
+    """
+    if not train_ids or len(validation_ids) < 2:
+        raise ValueError(
+            "counting needs at least 1 training and 2 validation tokens, "
+            f"has {len(train_ids)} and {len(validation_ids)}"
+        )
+    counts = Counter(train_ids)
+    pairs = Counter(pairwise(train_ids))
+    followers = Counter(first for first, _ in pairs)  # how many different tokens followed each
+    continued = Counter(train_ids[:-1])
+
+    def unigram(token: int) -> float:
+        return (counts[token] + len(counts) / vocab_size) / (len(train_ids) + len(counts))
+
+    def bigram(before: int, token: int) -> float:
+        if not continued[before]:
+            return unigram(token)
+        new = followers[before]
+        return (pairs[before, token] + new * unigram(token)) / (continued[before] + new)
+
+    steps = list(pairwise(validation_ids))
+    return {
+        "unigram": -math.fsum(math.log(unigram(token)) for _, token in steps) / len(steps),
+        "bigram": -math.fsum(math.log(bigram(before, token)) for before, token in steps) / len(steps),
+    }

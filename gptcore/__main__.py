@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
 from tqdm import tqdm
 
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig, help_for
@@ -185,6 +186,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, FileExistsError) as error:
         print(f"gptcore: {error}", file=sys.stderr)
         return 2
+    except Timeout:
+        print("gptcore: another process is training this run; wait for it, or cancel it", file=sys.stderr)
+        return 1
     except (RuntimeError, MemoryError, OSError) as error:
         print(f"gptcore: {error}", file=sys.stderr)
         return 1

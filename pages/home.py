@@ -38,8 +38,7 @@ def time_machine(run: Run) -> None:
             persist_state="session",
         )
     here = next((point for point in evaluations if point.step == step), best)
-    # The counting lines are computed beside PyTorch, for which the first page does not wait.
-    lines = resources.reference_lines(run.text.text, run.train_config) if startup.torch_is_here() else {}
+    lines = resources.reference_lines(run.text.text, run.train_config)
     chart.plotly_chart(
         replay.learning_curves(rows, lines, best_step=best.step, cursor_step=here.step, height=340),
         key="home_curves",
@@ -95,8 +94,7 @@ def next_token() -> None:
         try:
             table = resources.next_tokens(POCKET, prompt or "", SamplingConfig())
         except ValueError as error:
-            sentence = str(error)
-            st.error(frame.plain(f"{sentence[0].upper()}{sentence[1:]}."))
+            frame.refuse(error)
             return
         choices = resources.effective_choices(table)
         st.markdown(

@@ -93,7 +93,8 @@ if gpt2 is not None:
     try:
         loaded, _ = resources.speak(gpt2)
     except ValueError as error:
-        right.error(f"{str(error)[0].upper()}{str(error)[1:]}")
+        with right:
+            frame.refuse(error)
         gpt2 = None
 
 with right:

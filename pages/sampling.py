@@ -1,15 +1,16 @@
 """Sampling: the next token's probabilities under temperature and top-k, and a text drawn from them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import streamlit as st
 
 from gptcore import sampling
 from gptcore.config import SamplingConfig, help_for
 from gptcore.corpora import CATALOGUE, OWN_STORY
-from gptcore.figures.bars import next_token_bars
+from gptcore.figures.bars import next_token_bars, percent
 from gptcore.sampling import generate
-from pages._ui import choices, frame, resources, thread
+from pages._ui import choices, frame, predict, resources, thread
 
 CHARACTERS_AT_ONCE = 2_000  # a prompt may be long; the model reads only its last tokens anyway
 
@@ -63,7 +64,8 @@ with left:
 try:
     table = resources.next_tokens(voice, prompt, config)
 except ValueError as error:
-    right.error(f"{str(error)[0].upper()}{str(error)[1:]}.")
+    with right:
+        frame.refuse(error)
     st.stop()
 
 with right:
@@ -92,6 +94,16 @@ frame.notice(
     "their order. It has no opinion about truth.",
     "The bars and the draw follow from the same numbers, and all probabilities sum to "
     f"{table['probability'].sum():.6f}.",
+)
+colder = resources.next_tokens(voice, prompt, replace(config, temperature=config.temperature / 2))
+now, then = table["probability"].max(), colder["probability"].max()
+predict.choice(
+    "sampling",
+    "Halve the temperature: what happens to the likeliest token's probability?",
+    ["it falls", "it stays", "it rises"],
+    "it rises" if then > now + 1e-9 else "it stays",
+    f"At temperature {config.temperature:g} it is {percent(now)}, at {config.temperature / 2:g} it would be "
+    f"{percent(then)}.",
 )
 frame.code_behind(sampling.choose, sampling.cut_top_k, sampling.cut_top_p, sampling.generate)
 frame.next_lesson("sampling")

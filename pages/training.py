@@ -10,7 +10,7 @@ from gptcore.batches import prepare
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig, help_for
 from gptcore.machine import check_memory
 from gptcore.parameters import count_parameters, training_memory
-from pages._ui import choices, frame, live, resources, thread
+from pages._ui import choices, frame, live, predict, resources, thread
 
 frame.lesson("training")
 
@@ -91,18 +91,31 @@ with left:
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="training_start", width="stretch"):
             _submit(MODEL_PRESETS[preset], config)
     except (ValueError, MemoryError) as error:
-        sentence = str(error)
-        st.error(f"{sentence[0].upper()}{sentence[1:]}.")
+        frame.refuse(error)
 with right:
     live.view(thread.run())
 
 run = thread.run()
+status = run.status
+best = status.get("best")
 frame.notice(
-    "Before any update the model guesses blindly, so the curve starts near the line ln V.",
-    "Batches are noisy: each is another piece of text, seen with dropout on. Evaluations look at the same "
-    "windows with dropout off.",
-    f"Step n is the state after update n + 1: this run's first step saw {run.train_config.batch_size} windows of "
+    f"The best validation loss so far is {best['val_loss']:.2f}, at step {best['step']}: what a model learns after that, it "
+    "learns about this text alone."
+    if best
+    else "The validation loss tells how well the model guesses text that it never trains on.",
+    "Batches are noisy: each is another piece of text, seen with dropout on. Evaluations look with dropout off.",
+    f"Step n is the state after update n + 1: each update sees {run.train_config.batch_size} windows of "
     f"{run.model_config.context_length} tokens.",
 )
+if untrained := status.get("untrained"):
+    lines = resources.reference_lines(run.text.text, run.train_config)
+    nearest = min(lines, key=lambda name: abs(lines[name] - untrained["train_loss"]))
+    predict.choice(
+        "training",
+        "Before any update, which line is this run's loss nearest to?",
+        [name.rstrip(":") for name in lines],
+        nearest.rstrip(":"),
+        f"The untrained loss is {untrained['train_loss']:.2f}, and that line lies at {lines[nearest]:.2f}.",
+    )
 frame.code_behind(training.train, training.update, training.evaluate)
 frame.next_lesson("training")

@@ -7,7 +7,7 @@ import streamlit as st
 from gptcore.config import MODEL_PRESETS, GPTConfig
 from gptcore.corpora import CATALOGUE, MAX_TEXT_BYTES, TextError, is_at_hand, load_text, read_bytes
 from gptcore.paths import POCKET_MODEL
-from pages._ui import thread
+from pages._ui import frame, thread
 from pages._ui.resources import UNTRAINED, Voice
 
 UPLOAD = "own text"
@@ -31,14 +31,30 @@ def text(key: str) -> None:
         key=f"{key}_text",
         help="All lessons go on with the text chosen here.",
     )
-    try:
-        if chosen == UPLOAD:
-            _upload(key)
-        elif chosen != current:
+    if chosen == UPLOAD:
+        _upload(key)
+    elif chosen != current:
+        _fetch(key, chosen)
+
+
+def _fetch(key: str, chosen: str) -> None:
+    """Load a text of the catalogue; a download that failed is tried again only when asked for."""
+    refused: dict[str, TextError] = st.session_state.setdefault("texts_refused", {})
+    message = st.container()
+    if chosen not in refused or st.button("Try again", icon=":material/refresh:", key=f"{key}_again"):
+        try:
             thread.choose_text(load_text(chosen))
+        except TextError as error:
+            refused[chosen] = error
+        else:
+            refused.pop(chosen, None)
             st.rerun()
-    except TextError as error:
-        st.error(f"{str(error)[0].upper()}{str(error)[1:]}. Still working with {thread.text().title}.")
+    with message:
+        frame.refuse(refused[chosen], _still())
+
+
+def _still() -> str:
+    return f"Still working with {frame.plain(thread.text().title)}."
 
 
 def _upload(key: str) -> None:
@@ -47,7 +63,11 @@ def _upload(key: str) -> None:
     )
     if file is None:
         return
-    own = read_bytes(file.getvalue(), file.name)
+    try:
+        own = read_bytes(file.getvalue(), file.name)
+    except TextError as error:
+        frame.refuse(error, _still())
+        return
     for note in own.notes:
         st.caption(f"While reading, {note}.")
     if own.key != thread.text().key:

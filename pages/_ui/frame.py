@@ -105,6 +105,12 @@ def plain(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
+def refuse(error: Exception, then: str = "") -> None:
+    """Show why something was refused: the error's own sentence, and what holds instead."""
+    sentence = str(error).rstrip(".")
+    st.error(f"{plain(sentence[:1].upper() + sentence[1:])}. {then}")
+
+
 def notice(*sentences: str) -> None:
     """What to notice: two or three sentences with live numbers in them."""
     st.markdown("**What to notice.** " + " ".join(sentences))

@@ -13,7 +13,7 @@ import streamlit as st
 
 from gptcore.tokenizer import Tokenizer, show_token
 from gptcore.windows import split_text
-from pages._ui import choices, resources, thread
+from pages._ui import choices, frame, resources, thread
 from pages._ui.chips import Piece
 from pages._ui.resources import UNTRAINED, Voice
 
@@ -111,9 +111,7 @@ def _reader(voice: Voice, text: str) -> tuple[Voice, int, int]:
         try:
             return reader, *_guessable(reader, text)
         except ValueError as error:
-            sentence = str(error)
-            instead = "" if reader == UNTRAINED else " Shown instead: the untrained model."
-            st.error(f"{sentence[0].upper()}{sentence[1:]}.{instead}")
+            frame.refuse(error, "" if reader == UNTRAINED else "Shown instead: the untrained model.")
     return st.stop()
 
 

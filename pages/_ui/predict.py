@@ -33,3 +33,21 @@ def number(key: str, question: str, answer: int) -> bool:
     else:
         st.info(f"You said {guessed:,}; it is {answer:,}.", icon=":material/lightbulb:")
     return True
+
+
+def choice(key: str, question: str, options: list[str], answer: str, why: str) -> None:
+    """Ask for one of several answers, then say the true one and why.
+
+    Args:
+        key: Start of the widgets' keys.
+        question: One question.
+        options: What one may answer.
+        answer: The true one, worked out from what is on screen.
+        why: A sentence with the numbers.
+    """
+    st.markdown(f"**Try it.** {question}")
+    guess = st.pills("Your guess", options, key=f"{key}_predict_choice", label_visibility="collapsed")
+    if guess == answer:
+        st.success(f"Yes. {why}", icon=":material/check_circle:")
+    elif guess is not None:
+        st.info(f"It is {answer}. {why}", icon=":material/lightbulb:")

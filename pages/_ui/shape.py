@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from gptcore.config import MODEL_PRESETS, GPTConfig, help_for
-from pages._ui import thread
+from pages._ui import frame, thread
 
 LABELS = {
     "emb_dim": "Width",
@@ -90,8 +90,7 @@ def _checked(key: str) -> GPTConfig:
     try:
         shown = replace(shown, **{name: st.session_state[f"{key}_{name}"] for name in LABELS})
     except ValueError as error:
-        sentence = str(error)
-        st.error(f"{sentence[0].upper()}{sentence[1:]}. What you see below is still the model before this change.")
+        frame.refuse(error, "What you see below is still the model before this change.")
     st.session_state[f"{key}_shown"] = shown
     return shown
 

@@ -99,23 +99,24 @@ run = thread.run()
 status = run.status
 best = status.get("best")
 frame.notice(
-    f"The best validation loss so far is {best['val_loss']:.2f}, at step {best['step']}: what a model learns after that, it "
-    "learns about this text alone."
+    f"The best validation loss so far is {best['val_loss']:.2f}, at step {best['step']}: what a model learns "
+    "after that, it learns about this text alone."
     if best
     else "The validation loss tells how well the model guesses text that it never trains on.",
     "Batches are noisy: each is another piece of text, seen with dropout on. Evaluations look with dropout off.",
     f"Step n is the state after update n + 1: each update sees {run.train_config.batch_size} windows of "
     f"{run.model_config.context_length} tokens.",
 )
-if untrained := status.get("untrained"):
+if "untrained" in status:
+    first = status["untrained"]["train_loss"]
     lines = resources.reference_lines(run.text.text, run.train_config)
-    nearest = min(lines, key=lambda name: abs(lines[name] - untrained["train_loss"]))
+    nearest = min(lines, key=lambda name: abs(lines[name] - first))
     predict.choice(
         "training",
         "Before any update, which line is this run's loss nearest to?",
         [name.rstrip(":") for name in lines],
         nearest.rstrip(":"),
-        f"The untrained loss is {untrained['train_loss']:.2f}, and that line lies at {lines[nearest]:.2f}.",
+        f"The untrained loss is {first:.2f}, and that line lies at {lines[nearest]:.2f}.",
     )
 frame.code_behind(training.train, training.update, training.evaluate)
 frame.next_lesson("training")

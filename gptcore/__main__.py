@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
 from tqdm import tqdm
 
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig, help_for
@@ -85,11 +84,15 @@ def _generate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _settings(arguments: argparse.Namespace) -> TrainConfig:
     """The preset's settings with what was said on the command line."""
-    said = {name: getattr(arguments, name) for name in TRAIN_OVERRIDES if getattr(arguments, name) is not None}
+    return replace(TRAIN_PRESETS[arguments.preset], **_said(arguments, (*TRAIN_OVERRIDES, *TRAIN_FLAGS)))
+
+
+def _said(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """What was given on the command line, by field of TrainConfig."""
+    said = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if "epochs" in said and "steps" not in said:
-        said["steps"] = None  # epochs were asked for, so a preset's number of steps gives way
-    said |= {flag: getattr(arguments, flag) for flag in TRAIN_FLAGS if getattr(arguments, flag) is not None}
-    return replace(TRAIN_PRESETS[arguments.preset], **said)
+        said["steps"] = None  # epochs were asked for, so a number of steps set before gives way
+    return said
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -103,7 +106,9 @@ def train(arguments: argparse.Namespace) -> int:
         if not (arguments.resume / "config.json").is_file():
             raise ValueError(f"{arguments.resume} holds no run to go on with")
         run = Run(arguments.resume)
-        run.reopen(**{name: getattr(arguments, name) for name in ("epochs", "steps") if getattr(arguments, name)})
+        if run.is_alive:  # before its status is touched
+            raise RuntimeError(f"another process is training {run.folder}; wait for it, or cancel it")
+        run.reopen(**_said(arguments, ("epochs", "steps")))
     elif arguments.text is None or arguments.out is None:
         raise ValueError("train needs --text and --out, or --resume")
     else:
@@ -186,18 +191,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, FileExistsError) as error:
         print(f"gptcore: {error}", file=sys.stderr)
         return 2
-    except Timeout:
-        print("gptcore: another process is training this run; wait for it, or cancel it", file=sys.stderr)
-        return 1
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (RuntimeError, MemoryError, OSError) as error:
         print(f"gptcore: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("gptcore: interrupted; go on with --resume", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 if __name__ == "__main__":

@@ -51,6 +51,9 @@ def book_plain_order(windows: int) -> Tensor:
     return torch.arange(windows)
 
 
+PROMPT_TOKENS = 6
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingData:
     """A text, ready for one run.
@@ -100,7 +103,8 @@ def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
     if counts.windows == 0:
         raise TextError(
             f"the training part of {text.title!r} has {len(train_ids):,} tokens; a context of {T} needs at least "
-            f"{T} + 1 = {T + 1}: choose a longer text or a context of at most {max(len(train_ids) - 1, 0)}"
+            f"{T} + 1 = {T + 1}: choose a longer text"
+            + (f" or a context of at most {len(train_ids) - 1}" if len(train_ids) > 1 else "")
         )
     if counts.batches == 0:
         raise TextError(
@@ -108,5 +112,10 @@ def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
             f"{config.batch_size}: choose a batch size of at most {counts.windows}"
         )
     prompt = config.sample_prompt or text.prompt
-    tokenizer.encode(prompt)
+    try:
+        tokenizer.encode(prompt)
+    except ValueError:
+        if config.sample_prompt:
+            raise
+        prompt = tokenizer.decode(train_ids[:PROMPT_TOKENS])  # the text's own beginning can always be written
     return TrainingData(tokenizer, torch.tensor(train_ids), torch.tensor(validation_ids, dtype=torch.int64), prompt)

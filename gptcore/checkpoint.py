@@ -55,9 +55,9 @@ def publish(draft: Path, path: Path) -> None:
     _fsync(path.parent)
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def _digest(tensors: Mapping[str, Tensor], meta: str) -> str:
     """SHA-256 over names, types, shapes and numbers, in the order of the names."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(meta.encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -66,7 +66,8 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    header = {"format": FORMAT, "sha256": _digest(tensors), "meta": json.dumps(meta)}
+    described = json.dumps(meta)
+    header = {"format": FORMAT, "sha256": _digest(tensors, described), "meta": described}
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, draft, metadata=header)
@@ -84,7 +85,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path.name} can't be read: {error}") from error
-    if _digest(tensors) != header.get("sha256"):
+    if _digest(tensors, header.get("meta", "")) != header.get("sha256"):
         raise CheckpointError(f"{path.name} is damaged: its numbers don't match their hash")
     return tensors, json.loads(header["meta"])
 
@@ -111,7 +112,8 @@ def _model_meta(model: GPTModel, tokenizer: Tokenizer) -> dict[str, Any]:
 def _build(meta: dict[str, Any], weights: dict[str, Tensor]) -> tuple[GPTModel, Tokenizer]:
     full = load_tokenizer()
     tokenizer: Tokenizer = full if meta["vocabulary"] is None else CompactTokenizer(full, meta["vocabulary"])
-    model = GPTModel(from_json(GPTConfig, meta["model"]))
+    with torch.random.fork_rng(devices=[]):  # the weights are overwritten: their random numbers must not be missed
+        model = GPTModel(from_json(GPTConfig, meta["model"]))
     if model.config.tie_weights:
         weights = weights | {"head.weight": weights["token_embedding.weight"]}
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

@@ -2,7 +2,7 @@
 
 How to read it: three frozen dataclasses, then the presets by name. A dataclass checks itself when it is
 made, so a value that arrives from a form, a link, a file or the command line is refused in the same words.
-Each field carries its own help sentence; the command line and the pages show exactly that sentence.
+Each field carries its limits and its own help sentence, which the command line and the pages show.
 
 What is left out: nothing is computed here. Counts are in ``parameters`` and ``windows``.
 """
@@ -10,27 +10,27 @@ What is left out: nothing is computed here. Counts are in ``parameters`` and ``w
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 GPT2_VOCAB_SIZE = 50_257  # 256 bytes + 50,000 merges + 1 special token
 
 # Past these a number is a slip of the finger, not a model: refused with the value.
-MAX_VOCAB_SIZE = 1_000_000
 MAX_CONTEXT_LENGTH = 131_072
 MAX_EMB_DIM = 65_536
-MAX_LAYERS = 1_000
 MAX_STEPS = 10_000_000
 MAX_NEW_TOKENS = 4_096
+MAX_SEED = 2**63 - 1
 
 Optimiser = Literal["adamw", "sgd"]
 Precision = Literal["float32", "bfloat16"]
 SampleAt = Literal["epoch", "evaluation"]
 
 
-def described(default: Any, sentence: str) -> Any:
-    """A dataclass field with a default and the sentence that explains it to a student."""
-    return field(default=default, metadata={"help": sentence})
+def described(default: Any, sentence: str, low: float = -math.inf, high: float = math.inf, choices: Any = ()) -> Any:
+    """A dataclass field: its default, the sentence that explains it to a student, and what it may be."""
+    return field(default=default, metadata={"help": sentence, "low": low, "high": high, "choices": choices})
 
 
 def help_for(config: type, name: str) -> str:
@@ -39,31 +39,58 @@ def help_for(config: type, name: str) -> str:
     >>> help_for(GPTConfig, "n_heads")
     'Attention heads in each block; they share the embedding width equally.'
     """
-    return next(str(f.metadata.get("help", "")) for f in fields(config) if f.name == name)
+    return next(str(f.metadata["help"]) for f in fields(config) if f.name == name)
 
 
-def _check_integer(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name}={value!r} is not a whole number")
-    if not low <= value <= high:
-        raise ValueError(f"{name}={value:,} is outside {low:,} to {high:,}")
+def _expect(fine: bool, refusal: str) -> None:
+    if not fine:
+        raise ValueError(refusal)
 
 
-def _check_number(name: str, value: Any, low: float, high: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{name}={value!r} is not a finite number")
-    if not low <= value <= high:
-        limit = f"outside {low:g} to {high:g}" if math.isfinite(high) else f"below {low:g}"
-        raise ValueError(f"{name}={value:g} is {limit}")
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    try:
+        finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        finite = False
+    _expect(finite, f"{name}={str(value)[:40] if isinstance(value, int) else repr(value)} is not a finite number")
+    limit = f"outside {low:g} to {high:g}" if math.isfinite(high) else f"below {low:g}"
+    _expect(low <= value <= high, f"{name}={value:g} is {limit}")
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is not one of {', '.join(choices)}")
+def _check_field(name: str, kind: str, value: Any, allowed: Mapping[str, Any]) -> None:
+    """Hold one value to its field's type and limits; the message names both."""
+    if "None" in kind and value is None:
+        return
+    if allowed["choices"]:
+        _expect(value in allowed["choices"], f"{name}={value!r} is not one of {', '.join(allowed['choices'])}")
+    elif kind.startswith("bool"):
+        _expect(isinstance(value, bool), f"{name}={value!r} is neither true nor false")
+    elif kind.startswith("str"):
+        _expect(isinstance(value, str), f"{name}={value!r} is not a text")
+    elif kind.startswith("float"):
+        _check_number(name, value, allowed["low"], allowed["high"])
+    else:
+        _expect(isinstance(value, int) and not isinstance(value, bool), f"{name}={value!r} is not a whole number")
+        low, high = allowed["low"], allowed["high"]
+        _expect(low <= value <= high, f"{name}={value:,} is outside {low:,} to {high:,}")
+
+
+class _Checked:
+    """A config that checks each of its fields when it is made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            _check_field(each.name, str(each.type), getattr(self, each.name), each.metadata)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse values that are fine one by one and impossible side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GPTConfig:
+class GPTConfig(_Checked):
     """The shape of a GPT. The field names are those of Raschka's book (chapter 4).
 
     Raises:
@@ -75,22 +102,20 @@ class GPTConfig:
     ValueError: emb_dim=770 is not divisible by n_heads=12
     """
 
-    vocab_size: int = described(GPT2_VOCAB_SIZE, "How many different tokens the model can read and predict.")
-    context_length: int = described(1024, "How many tokens the model can look at, at most.")
-    emb_dim: int = described(768, "The width: how many numbers stand for one token inside the model.")
-    n_heads: int = described(12, "Attention heads in each block; they share the embedding width equally.")
-    n_layers: int = described(12, "How many transformer blocks stand one after the other.")
-    drop_rate: float = described(0.1, "The share of values set to zero at random while training.")
+    vocab_size: int = described(
+        GPT2_VOCAB_SIZE, "How many different tokens the model can read and predict.", 1, 1_000_000
+    )
+    context_length: int = described(1024, "How many tokens the model can look at, at most.", 1, MAX_CONTEXT_LENGTH)
+    emb_dim: int = described(768, "The width: how many numbers stand for one token inside the model.", 1, MAX_EMB_DIM)
+    n_heads: int = described(
+        12, "Attention heads in each block; they share the embedding width equally.", 1, MAX_EMB_DIM
+    )
+    n_layers: int = described(12, "How many transformer blocks stand one after the other.", 1, 1_000)
+    drop_rate: float = described(0.1, "The share of values set to zero at random while training.", 0.0, 1.0)
     qkv_bias: bool = described(False, "Whether queries, keys and values add a learned constant, as GPT-2 does.")
     tie_weights: bool = described(False, "Whether the output head reuses the token embedding, as GPT-2 does.")
 
-    def __post_init__(self) -> None:
-        _check_integer("vocab_size", self.vocab_size, 1, MAX_VOCAB_SIZE)
-        _check_integer("context_length", self.context_length, 1, MAX_CONTEXT_LENGTH)
-        _check_integer("emb_dim", self.emb_dim, 1, MAX_EMB_DIM)
-        _check_integer("n_heads", self.n_heads, 1, MAX_EMB_DIM)
-        _check_integer("n_layers", self.n_layers, 1, MAX_LAYERS)
-        _check_number("drop_rate", self.drop_rate, 0.0, 1.0)
+    def _check_together(self) -> None:
         if self.drop_rate == 1.0:
             raise ValueError("drop_rate=1 would drop every value; it must be below 1")
         if self.emb_dim % self.n_heads:
@@ -103,62 +128,47 @@ class GPTConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(_Checked):
     """The settings of one training run.
 
     Raises:
         ValueError: A value is not usable; the message names the field and the value.
     """
 
-    batch_size: int = described(8, "Windows per update; the gradient is their average.")
-    lr: float = described(5e-4, "Peak learning rate: how far one update moves along the gradient.")
-    weight_decay: float = described(0.1, "How strongly AdamW pulls every weight towards zero.")
-    epochs: int = described(10, "How many times the training text is read from end to end.")
-    steps: int | None = described(None, "Updates in all; when given, it replaces the epochs.")
-    optimiser: Optimiser = described("adamw", "AdamW keeps a mean and a variance per weight; SGD keeps a velocity.")
-    warmup_steps: int = described(0, "Updates in which the learning rate rises in a line from near zero.")
-    min_lr: float | None = described(None, "Where a cosine lets the learning rate end; empty keeps it constant.")
-    grad_clip: float | None = described(None, "Gradients longer than this are shortened to it; empty leaves them.")
-    train_fraction: float = described(0.9, "The share of the text, by characters, that is trained on.")
-    stride: int | None = described(None, "Tokens between window starts; empty means one context length.")
-    eval_every: int = described(5, "Updates between two evaluations.")
-    eval_batches: int = described(5, "Batches of each part that one evaluation averages.")
-    sample_at: SampleAt = described("epoch", "When the model is asked to go on with the prompt.")
+    batch_size: int = described(8, "Windows per update; the gradient is their average.", 1, 65_536)
+    lr: float = described(5e-4, "Peak learning rate: how far one update moves along the gradient.", 0.0)
+    weight_decay: float = described(0.1, "How strongly AdamW pulls every weight towards zero.", 0.0)
+    epochs: int = described(10, "How many times the training text is read from end to end.", 1, MAX_STEPS)
+    steps: int | None = described(None, "Updates in all; when given, it replaces the epochs.", 1, MAX_STEPS)
+    optimiser: Optimiser = described(
+        "adamw", "AdamW keeps a mean and a variance per weight; SGD keeps a velocity.", choices=get_args(Optimiser)
+    )
+    warmup_steps: int = described(0, "Updates in which the learning rate rises in a line from near zero.", 0, MAX_STEPS)
+    min_lr: float | None = described(None, "Where a cosine lets the learning rate end; empty keeps it constant.", 0.0)
+    grad_clip: float | None = described(None, "Gradients longer than this are shortened to it; empty leaves them.", 0.0)
+    train_fraction: float = described(0.9, "The share of the text, by characters, that is trained on.", 0.0, 1.0)
+    stride: int | None = described(
+        None, "Tokens between window starts; empty means one context length.", 1, 2 * MAX_CONTEXT_LENGTH
+    )
+    eval_every: int = described(5, "Updates between two evaluations.", 1, MAX_STEPS)
+    eval_batches: int = described(5, "Batches of each part that one evaluation averages.", 1, 65_536)
+    sample_at: SampleAt = described(
+        "epoch", "When the model is asked to go on with the prompt.", choices=get_args(SampleAt)
+    )
     sample_prompt: str | None = described(None, "What the model is asked to go on with; empty takes the text's own.")
-    sample_tokens: int = described(50, "How many tokens a sample is long.")
+    sample_tokens: int = described(50, "How many tokens a sample is long.", 0, MAX_NEW_TOKENS)
     compact_vocab: bool = described(False, "Use only the tokens that occur in this text: smaller, much quicker.")
-    precision: Precision = described("float32", "Number format of the arithmetic; bfloat16 is quicker where supported.")
+    precision: Precision = described(
+        "float32", "Number format of the arithmetic; bfloat16 is quicker where supported.", choices=get_args(Precision)
+    )
     end_of_text: bool = described(False, "Read <|endoftext|> in the text as the special token between documents.")
-    threads: int | None = described(None, "Processor cores that the run uses; empty takes all of them.")
+    threads: int | None = described(None, "Processor cores that the run uses; empty takes all of them.", 1, 1_024)
     reference: bool = described(False, "Follow the book digit for digit: its data order, its plain optimiser.")
-    seed: int = described(123, "Start of the random numbers: the same seed gives the same run.")
+    seed: int = described(123, "Start of the random numbers: the same seed gives the same run.", 0, MAX_SEED)
 
-    def __post_init__(self) -> None:
-        _check_integer("batch_size", self.batch_size, 1, 65_536)
-        _check_number("lr", self.lr, 0.0)
-        _check_number("weight_decay", self.weight_decay, 0.0)
-        _check_integer("epochs", self.epochs, 1, MAX_STEPS)
-        if self.steps is not None:
-            _check_integer("steps", self.steps, 1, MAX_STEPS)
-        _check_choice("optimiser", self.optimiser, ("adamw", "sgd"))
-        _check_integer("warmup_steps", self.warmup_steps, 0, MAX_STEPS)
-        if self.min_lr is not None:
-            _check_number("min_lr", self.min_lr, 0.0)
-        if self.grad_clip is not None:
-            _check_number("grad_clip", self.grad_clip, 0.0)
-            if self.grad_clip == 0:
-                raise ValueError("grad_clip=0 would stop all learning; leave it empty for no clipping")
-        _check_number("train_fraction", self.train_fraction, 0.0, 1.0)
-        if self.stride is not None:
-            _check_integer("stride", self.stride, 1, MAX_CONTEXT_LENGTH * 2)
-        _check_integer("eval_every", self.eval_every, 1, MAX_STEPS)
-        _check_integer("eval_batches", self.eval_batches, 1, 65_536)
-        _check_choice("sample_at", self.sample_at, ("epoch", "evaluation"))
-        _check_integer("sample_tokens", self.sample_tokens, 0, MAX_NEW_TOKENS)
-        _check_choice("precision", self.precision, ("float32", "bfloat16"))
-        if self.threads is not None:
-            _check_integer("threads", self.threads, 1, 1_024)
-        _check_integer("seed", self.seed, 0, 2**63 - 1)
+    def _check_together(self) -> None:
+        if self.grad_clip == 0:
+            raise ValueError("grad_clip=0 would stop all learning; leave it empty for no clipping")
         if self.compact_vocab and self.end_of_text:
             raise ValueError(
                 "compact_vocab and end_of_text exclude each other: special tokens need the full vocabulary"
@@ -168,7 +178,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingConfig:
+class SamplingConfig(_Checked):
     """The rules by which the next token is drawn.
 
     The order is: top-k on the logits, divide by the temperature, softmax, top-p on the result, renormalise, draw.
@@ -183,23 +193,15 @@ class SamplingConfig:
     ValueError: top_p=1.5 is outside (0, 1]
     """
 
-    temperature: float = described(1.0, "Divides the logits: below 1 sharpens the choice, above 1 flattens it.")
-    top_k: int | None = described(None, "Only the k most likely tokens may be drawn; empty means no cut.")
-    top_p: float | None = described(
-        None, "Only the likeliest tokens that together reach this probability may be drawn."
-    )
-    seed: int = described(123, "Start of the random numbers: the same seed gives the same draws.")
+    temperature: float = described(1.0, "Divides the logits: below 1 sharpens the choice, above 1 flattens it.", 0.0)
+    top_k: int | None = described(None, "Only the k most likely tokens may be drawn; empty means no cut.", 1, MAX_SEED)
+    top_p: float | None = described(None, "Only the likeliest tokens that together reach this may be drawn.")
+    seed: int = described(123, "Start of the random numbers: the same seed gives the same draws.", 0, MAX_SEED)
     top_p_first: bool = described(False, "Choose the top-p tokens before the temperature is applied.")
 
-    def __post_init__(self) -> None:
-        _check_number("temperature", self.temperature, 0.0)
-        if self.top_k is not None:
-            _check_integer("top_k", self.top_k, 1, 2**63 - 1)
-        if self.top_p is not None:
-            _check_number("top_p", self.top_p, -math.inf)
-            if not 0.0 < self.top_p <= 1.0:
-                raise ValueError(f"top_p={self.top_p:g} is outside (0, 1]")
-        _check_integer("seed", self.seed, 0, 2**63 - 1)
+    def _check_together(self) -> None:
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f"top_p={self.top_p:g} is outside (0, 1]")
 
 
 def _gpt2(emb_dim: int, n_heads: int, n_layers: int) -> GPTConfig:

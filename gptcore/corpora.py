@@ -137,7 +137,10 @@ def load_text(key: str) -> Text:
         path = prepared_text(key) or texts_home() / f"{key}.txt"
         if not path.is_file():
             _download(source, path)
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{source.title} is not the file that was expected: {path.name} is no UTF-8 text") from error
     _check_hash(source, text)
     return Text(key, source.title, text, source.prompt)
 

@@ -1,8 +1,8 @@
 """Is it writing, or reciting? Find every passage of a generated text that stands token for token in the training text.
 
 How to read it: ``CopyIndex`` sorts the training text's runs of n tokens by a hash, so that all places of a run lie side
-by side. A passage that is copied hits at place p, p + 1, p + 2, ... for its tokens i, i + 1, i + 2, ...: along such a
-passage p - i stays the same. So ``spans`` collects all hits, groups them by p - i, and reads the copied runs off.
+by side. ``spans`` looks each run of the generated text up and stretches what it finds to both sides, token by token,
+dropping the places that no longer agree.
 
 What is left out: near-copies. Only verbatim runs count, so the share found is a lower bound.
 Source: the question is that of Carlini et al. 2022, "Quantifying memorization across neural language models".
@@ -16,8 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# A run that stands in more places than this (a page of blanks, say) is followed at its first places only.
-MOST_PLACES = 4_096
 HASH_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token is lost in the arithmetic modulo 2^64
 
 
@@ -67,20 +65,6 @@ class CopyIndex:
             self._sorted[length] = (hashes[order], order)
         return self._sorted[length]
 
-    def _hits(self, ids: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All pairs (i, p) for which ``length`` tokens from i equal those from p in the training text."""
-        hashes, places = self._index(length)
-        wanted = _run_hashes(ids, length)
-        first = np.searchsorted(hashes, wanted, side="left")
-        found = np.minimum(np.searchsorted(hashes, wanted, side="right") - first, MOST_PLACES)
-        i = np.repeat(np.arange(len(wanted)), found)
-        nth = np.arange(len(i)) - np.repeat(np.cumsum(found) - found, found)
-        p = places[np.repeat(first, found) + nth]
-        same = np.ones(len(i), dtype=bool)  # different runs may share a hash
-        for offset in range(length):
-            same &= self._train[p + offset] == ids[i + offset]
-        return i[same], p[same]
-
     def spans(self, ids: Sequence[int], min_tokens: int) -> list[CopiedSpan]:
         """The maximal runs of at least ``min_tokens`` tokens that occur verbatim in the training text.
 
@@ -96,19 +80,38 @@ class CopyIndex:
         """
         if min_tokens < 1:
             raise ValueError(f"min_tokens={min_tokens} must be at least 1")
-        i, p = self._hits(np.asarray(ids, dtype=np.int64), min_tokens)
-        order = np.lexsort((i, p - i))
-        i, p = i[order], p[order]
-        starts = np.flatnonzero(np.diff(p - i, prepend=len(self._train) + 1) | (np.diff(i, prepend=-2) != 1))
-        lengths = np.diff(starts, append=len(i)) + min_tokens - 1
-        longest_first = sorted(zip(i[starts], -lengths, p[starts], strict=True))
+        text = np.asarray(ids, dtype=np.int64)
+        hashes, places = self._index(min_tokens)
+        wanted = _run_hashes(text, min_tokens)
+        first, last = (np.searchsorted(hashes, wanted, side=side) for side in ("left", "right"))
         spans: list[CopiedSpan] = []
-        reached = 0
-        for start, minus_length, place in longest_first:
-            if start - minus_length > reached:
-                reached = int(start - minus_length)
-                spans.append(CopiedSpan(int(start), -int(minus_length), int(place)))
+        at = 0  # a run that goes on beyond the last one found holds the tokens at .. at + min_tokens - 1
+        while at < len(wanted):
+            span = self._stretch(text, at, min_tokens, places[first[at] : last[at]])
+            if span is None:
+                at += 1
+            else:
+                spans.append(span)
+                at = span.start + span.length + 1 - min_tokens
         return spans
+
+    def _stretch(self, text: NDArray[np.int64], at: int, length: int, places: NDArray[np.int64]) -> CopiedSpan | None:
+        """The run through ``at`` that begins earliest, and the longest of these; None where only the hash agreed."""
+        for offset in range(length):
+            places = self._agreeing(text, at, places, offset)
+        if not len(places):
+            return None
+        before, after = 0, length
+        while at - before > 0 and len(kept := self._agreeing(text, at, places, -before - 1)):
+            places, before = kept, before + 1
+        while at + after < len(text) and len(kept := self._agreeing(text, at, places, after)):
+            places, after = kept, after + 1
+        return CopiedSpan(at - before, before + after, int(places[0]) - before)
+
+    def _agreeing(self, text: NDArray[np.int64], at: int, places: NDArray[np.int64], offset: int) -> NDArray[np.int64]:
+        """The places at whose ``offset`` the training text has the same token as the generated text at ``at``."""
+        inside = places[(places + offset >= 0) & (places + offset < len(self._train))]
+        return inside[self._train[inside + offset] == text[at + offset]]
 
 
 def copied_tokens(spans: Sequence[CopiedSpan]) -> int:

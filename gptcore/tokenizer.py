@@ -92,15 +92,15 @@ def group_spans(text: str, ids: Sequence[int], pieces: Sequence[bytes]) -> list[
         boundaries.add(position)
     spans: list[Span] = []
     held_ids: list[int] = []
-    held_bytes = b""
+    held_bytes: list[bytes] = []
     position = 0
     for token_id, piece in zip(ids, pieces, strict=True):
         held_ids.append(token_id)
-        held_bytes += piece
+        held_bytes.append(piece)
         position += len(piece)
         if position in boundaries:
-            spans.append(Span(held_bytes.decode("utf-8"), tuple(held_ids)))
-            held_ids, held_bytes = [], b""
+            spans.append(Span(b"".join(held_bytes).decode("utf-8"), tuple(held_ids)))
+            held_ids, held_bytes = [], []
     return spans
 
 
@@ -138,7 +138,8 @@ class GPT2Tokenizer:
         start = 0
         for blank in LONG_BLANK.finditer(text):
             # Such a run is one piece to GPT-2's pattern, less its last character where something follows.
-            end = blank.end() - 1 if blank.end() < len(text) else blank.end()
+            last = blank.end() == len(text) or (special and text.startswith(END_OF_TEXT, blank.end()))
+            end = blank.end() if last else blank.end() - 1
             ids += self._encoding.encode(text[start : blank.start()], allowed_special=allowed, disallowed_special=())
             ids += self._encoding._encode_single_piece(text[blank.start() : end])  # noqa: SLF001  (no public form)
             start = end

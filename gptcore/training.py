@@ -9,7 +9,7 @@ meets them in an order that follows from (seed, epoch) alone, so evaluating, sam
 a loss. "Step n" is the state after update n + 1, as in the book, whose counter starts at -1.
 
 What is left out: where records and weights are kept (``checkpoint``, ``runs``), and what makes it quick (``fast``).
-Source: Raschka, section 5.2 and appendix D; Radford et al. 2018 for the schedule.
+Source: Raschka, section 5.2.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.loss import mean_loss
 from gptcore.model import GPTModel
 from gptcore.sampling import generate
+from gptcore.schedule import learning_rate
 from gptcore.windows import make_windows
 
 SGD_MOMENTUM = 0.9
@@ -125,25 +126,17 @@ def new_state(model_config: GPTConfig, config: TrainConfig, data: TrainingData) 
     return TrainingState(model, make_optimiser(model, config), config, data)
 
 
-def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
-    """The learning rate of one update: a line up, then constant or a cosine down.
-
-    >>> [round(learning_rate(s, 6, TrainConfig(lr=1.0, warmup_steps=2, min_lr=0.0)), 2) for s in range(6)]
-    [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]
-    """
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    if config.min_lr is None:
-        return config.lr
-    progress = (step - config.warmup_steps) / max(1, total_steps - 1 - config.warmup_steps)
-    return config.min_lr + (config.lr - config.min_lr) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-
-
 def batch_loss(state: TrainingState, inputs: Tensor, targets: Tensor) -> Tensor:
     """The mean loss of a batch: logits then cross-entropy, or both in one where a run need not be the book's."""
     if state.config.reference:
         return mean_loss(state.model(inputs), targets)
     return fast.fused_loss(state.model, inputs, targets, state.config.precision)
+
+
+def _diverged(state: TrainingState) -> DivergedError:
+    """The end of a run whose numbers are no longer numbers, in a sentence."""
+    lr = state.optimiser.param_groups[0]["lr"]
+    return DivergedError(f"diverged at step {state.step}; learning rate {lr:g}: choose a smaller one")
 
 
 def update(state: TrainingState, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
@@ -167,8 +160,7 @@ def update(state: TrainingState, inputs: Tensor, targets: Tensor) -> tuple[float
     longest = state.config.grad_clip or math.inf
     grad_norm = nn.utils.clip_grad_norm_(state.model.parameters(), longest)
     if not bool(torch.isfinite(loss) & torch.isfinite(grad_norm)):
-        lr = state.optimiser.param_groups[0]["lr"]
-        raise DivergedError(f"diverged at step {state.step}; learning rate {lr:g}: choose a smaller one")
+        raise _diverged(state)
     state.optimiser.step()
     return loss.item(), grad_norm.item()
 
@@ -283,7 +275,12 @@ def train(state: TrainingState) -> Iterator[Record]:
         loss, grad_norm = update(state, inputs, targets)
         evaluated = step % state.config.eval_every == 0 or (step + 1 == total and not state.config.reference)
         train_loss, val_loss = evaluate(state) if evaluated else (None, None)
-        sample = say(state, step) if _sample_is_due(state, step + 1, evaluated) else None
+        if not all(value is None or math.isfinite(value) for value in (train_loss, val_loss)):
+            raise _diverged(state)
+        try:
+            sample = say(state, step) if _sample_is_due(state, step + 1, evaluated) else None
+        except ValueError as error:
+            raise _diverged(state) from error
         state.step += 1
         state.seconds = time.perf_counter() - started
         yield StepRecord(

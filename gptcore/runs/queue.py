@@ -56,30 +56,30 @@ class Dispatcher(threading.Thread):
         super().__init__(name="dispatcher", daemon=True)
         self.store = RunStore(root)
         self.children: dict[str, tuple[Run, subprocess.Popen[bytes]]] = {}
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
 
     def run(self) -> None:
         """Wait to be the only dispatcher, then look at the folder until told to stop."""
         self.store.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.store.root / "dispatcher.lock")
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             try:
                 with lock.acquire(blocking=False):
                     self._work()
             except Timeout:
-                self._stop.wait(LOOK_SECONDS)
+                self._stopping.wait(LOOK_SECONDS)
 
     def stop(self) -> None:
         """End the thread; children go on, and the next dispatcher finds them by their locks."""
-        self._stop.set()
+        self._stopping.set()
 
     def _work(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             try:
                 self.tick()
             except (OSError, ValueError):  # a folder deleted under our eyes must not end everybody's queue
                 LOGGER.exception("the dispatcher could not read %s", self.store.root)
-            self._stop.wait(LOOK_SECONDS)
+            self._stopping.wait(LOOK_SECONDS)
 
     def tick(self) -> None:
         """Reap what ended, name what was lost, start what may start, the oldest first."""

@@ -90,7 +90,7 @@ class Run:
         """The text that the run learns from."""
         about = self.config["text"]
         # newline="": a lone carriage return in a student's text stays one
-        with (self.folder / "text.txt").open(encoding="utf-8", newline="") as file:
+        with (self.folder / "text.txt").open(encoding="utf-8", errors="surrogatepass", newline="") as file:
             return Text(about["key"], about["title"], file.read(), about["prompt"])
 
     @property
@@ -198,14 +198,16 @@ class RunStore:
         """A new queued run with an id that can't be guessed."""
         return create_run(self.root / secrets.token_hex(8), text, model, training)
 
+    def _whole(self) -> Iterator[Run]:
+        """The runs in no order; a folder without config.json is being made, or is none of ours."""
+        if self.root.is_dir():
+            runs = (Run(path) for path in self.root.iterdir() if RUN_ID.fullmatch(path.name) and not path.is_symlink())
+            yield from (run for run in runs if (run.folder / "config.json").is_file())
+
     def __iter__(self) -> Iterator[Run]:
         """All whole runs, the oldest first."""
-        if not self.root.is_dir():
-            return
-        runs = [Run(p) for p in self.root.iterdir() if RUN_ID.fullmatch(p.name) and not p.is_symlink()]
-        whole = [run for run in runs if (run.folder / "config.json").is_file()]
-        yield from sorted(whole, key=lambda run: (run.config["created"], run.id))
+        yield from sorted(self._whole(), key=lambda run: (run.config["created"], run.id))
 
     def find(self, run_id: str) -> Run | None:
         """The run with this id, or None: an id is compared with what is there, never joined to a path."""
-        return next((run for run in self if run.id == run_id), None)
+        return next((run for run in self._whole() if run.id == run_id), None)

@@ -8,6 +8,7 @@ What is left out: when a run may start (``queue``).
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -19,8 +20,8 @@ from typing import Any
 import torch
 from filelock import Timeout
 
-from gptcore.batches import prepare
-from gptcore.checkpoint import load_state, publish, save_state, save_weights
+from gptcore.batches import TrainingData, prepare
+from gptcore.checkpoint import CheckpointError, load_state, publish, save_state, save_weights
 from gptcore.machine import check_memory
 from gptcore.parameters import training_memory
 from gptcore.runs.store import Run, read_lines
@@ -33,8 +34,10 @@ from gptcore.training import (
     train,
 )
 
+LOGGER = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 120.0
 CHECKPOINTS_KEPT = 2
+LOCK_SECONDS = 1.0  # whoever asks whether a run is alive holds its lock for an instant
 
 
 class _Journal:
@@ -89,6 +92,16 @@ def _cut_after(path: Path, step: int) -> None:
     publish(draft, path)
 
 
+def _last_whole_state(run: Run, data: TrainingData) -> TrainingState | None:
+    """The newest checkpoint that is whole; a damaged one gives way to the one before."""
+    for path in sorted((run.folder / "checkpoints").glob("step-*.safetensors"), reverse=True):
+        try:
+            return load_state(path, data, run.train_config)
+        except CheckpointError as error:
+            LOGGER.warning("%s; trying the checkpoint before", error)
+    return None
+
+
 def begin(run: Run) -> TrainingState:
     """A run's state: from its last checkpoint, or from the start.
 
@@ -99,8 +112,7 @@ def begin(run: Run) -> TrainingState:
     data = prepare(run.text, run.model_config, run.train_config)
     shape = replace(run.model_config, vocab_size=data.tokenizer.vocab_size)
     check_memory(sum(training_memory(shape, run.train_config.batch_size).values()), "this run")
-    last = run.weights("last")
-    state = load_state(last, data, run.train_config) if last else new_state(run.model_config, run.train_config, data)
+    state = _last_whole_state(run, data) or new_state(run.model_config, run.train_config, data)
     for name in ("metrics.jsonl", "samples.jsonl"):
         _cut_after(run.folder / name, state.step)
     return state
@@ -119,7 +131,7 @@ def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = No
     Raises:
         Timeout: Another process is training this run.
     """
-    with run.lock.acquire(blocking=False):
+    with run.lock.acquire(timeout=LOCK_SECONDS):
         try:
             run.update_status(state="running", reason=None)
             if threads := run.train_config.threads:
@@ -138,16 +150,21 @@ def _train_and_file(run: Run, state: TrainingState, watch: Callable[[Record, Tra
     journal = _Journal(run)
     saved = time.monotonic()
     end = "done"
-    for record in train(state):
-        journal.file(record, state)
-        if watch is not None:
-            watch(record, state)
-        if run.was_asked_to_stop:
-            end = "cancelled"
-            break
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+    try:
+        for record in train(state):
+            journal.file(record, state)
+            if watch is not None:
+                watch(record, state)
+            if run.was_asked_to_stop:
+                end = "cancelled"
+                break
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save_checkpoint(run, state)
+                saved = time.monotonic()
+    except DivergedError:
+        if all(bool(torch.isfinite(p).all()) for p in state.model.parameters()):
             save_checkpoint(run, state)
-            saved = time.monotonic()
+        raise
     save_checkpoint(run, state)
     return end
 

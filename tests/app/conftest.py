@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -102,3 +103,9 @@ def drawn() -> Callable[..., list[dict[str, Any]]]:
         return [trace | {axis: _numbers(trace[axis]) for axis in ("x", "y")} for trace in traces]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def refusals() -> Callable[[AppTest], list[str]]:
+    """The sentences in a page's error boxes as a student reads them, markdown's backslashes taken off."""
+    return lambda page: [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", error.value).strip() for error in page.error]

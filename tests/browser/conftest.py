@@ -171,13 +171,15 @@ def arrive() -> Callable[[Page, Lesson], None]:
 
 @pytest.fixture(scope="session")
 def from_menu(arrive: Callable[[Page, Lesson], None]) -> Callable[[Page, Lesson], None]:
-    """Opens a lesson by a click in the menu, which a narrow window folds away."""
+    """Opens a lesson by a click in the menu, which a narrow window folds away; some page has to be there already."""
 
     def click(page: Page, lesson: Lesson) -> None:
-        unfold = page.get_by_test_id("stExpandSidebarButton")
-        if unfold.is_visible():
-            unfold.click()
+        folded = page.get_by_test_id("stSidebar").get_attribute("data-collapsed") == "true"
+        if folded:
+            page.get_by_test_id("stExpandSidebarButton").click()
         page.get_by_test_id("stSidebarNavLink").filter(has_text=lesson.title).click()
+        if folded:  # it would stay open over the page
+            page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
         arrive(page, lesson)
 
     return click

@@ -64,4 +64,4 @@ def test_a_short_run_ends_and_is_then_there_to_be_asked(page: Page, arrive: Arri
     expect(strip).to_contain_text(re.compile(r"loss \d"))
     expect(strip).not_to_contain_text("(recorded)")
     from_menu(page, SAMPLING)
-    expect(page.locator(".st-key-sampling_voice")).to_contain_text("your run, best")
+    expect(page.locator(".st-key-sampling_voice input")).to_have_value("your run, best")

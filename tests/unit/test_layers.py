@@ -37,6 +37,7 @@ ROOMS = (
     "baselines",
     "loss",
     "sampling",
+    "schedule",
     "memorization",
     "fast",
     "training",

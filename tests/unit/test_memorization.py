@@ -126,6 +126,5 @@ def test_a_page_of_one_token_is_one_span_and_no_heap_of_memory() -> None:
     assert peak < 64 * 2**20
 
 
-def test_a_run_longer_than_the_places_followed_is_still_one_span(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memorization, "MOST_PLACES", 50)
+def test_one_token_repeated_is_one_span_from_the_first_place() -> None:
     assert CopyIndex([220] * 300).spans([220] * 100, 8) == [CopiedSpan(0, 100, 0)]

@@ -337,6 +337,16 @@ def test_an_update_takes_the_step_of_the_plain_loop() -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+def test_an_update_is_made_with_dropout_whatever_mode_the_model_was_in() -> None:
+    state = begin()
+    evaluate(state)
+    assert not state.model.training
+    before = torch.get_rng_state()
+    update(state, *next_batch(state))
+    assert state.model.training
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
 def test_long_gradients_are_shortened_and_their_length_is_told_as_it_was() -> None:
     state, clipped = begin(optimiser="sgd", lr=1.0, weight_decay=0.0), begin(optimiser="sgd", lr=1.0, grad_clip=0.01)
     inputs, targets = next_batch(state)

@@ -63,7 +63,7 @@ def _state(run: Run, done: int) -> None:
     if total:
         words.append(f"step {done:,} of {total:,}")
     seconds = _seconds(run)
-    if seconds and done:
+    if seconds and done and not thread.is_recorded(run):  # a recording's time is another machine's
         words.append(f"{seconds:,.0f} s, {seconds / done:.2f} s a step")
         if state == "running" and total:
             words.append(f"about {seconds / done * (total - done):,.0f} s to go")

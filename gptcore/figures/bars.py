@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from gptcore.figures.theme import CUT, KEPT, TRAIN, TRANSPARENT, VALIDATION, blank_figure, visible
+from gptcore.figures.theme import CUT, KEPT, TRAIN, TRANSPARENT, blank_figure, visible
 
 
 def percent(probability: float) -> str:
@@ -66,6 +66,7 @@ def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int 
         y=table["loss"],
         name="this guess",
         marker={"color": TRAIN},
+        opacity=0.45,
         customdata=[visible(token) for token in tokens],
         hovertemplate="%{customdata}: %{y:.2f} nats",
     )
@@ -73,10 +74,15 @@ def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int 
         x=table["position"],
         y=table["running_mean"],
         name="mean so far",
-        line={"color": VALIDATION, "dash": "dash", "width": 2.5},
+        line={"color": TRAIN, "width": 2.5},
         hovertemplate="%{y:.2f}",
     )
-    figure.add_hline(y=blind, line={"color": CUT, "dash": "dot"}, annotation_text=f"a blind guess: ln V = {blind:.2f}")
+    figure.add_hline(
+        y=blind,
+        line={"color": CUT, "dash": "dot"},
+        annotation_text=f"a blind guess: ln V = {blind:.2f}",
+        annotation_position="top left",
+    )
     figure.update_xaxes(
         title="target token",
         tickmode="array",
@@ -84,5 +90,5 @@ def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int 
         ticktext=[visible(token) for token in tokens],
         tickangle=-60,
     )
-    figure.update_yaxes(title="loss (nats)", rangemode="tozero")
+    figure.update_yaxes(title="loss (nats)", range=[0, 1.15 * max(blind, float(table["loss"].max()))])
     return figure

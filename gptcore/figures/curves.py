@@ -57,12 +57,13 @@ def learning_curves(
             here = metrics.loc[metrics["step"] == cursor_step, x]
             if len(here):
                 figure.add_vline(x=float(here.iloc[0]), line={"color": DRAWN, "width": 2})
+    lowest = min(lines.values(), default=0.0)
     for name, level in lines.items():
         figure.add_hline(
             y=level,
             line={"color": PUBLISHED, "dash": "dot", "width": 1},
             annotation={"text": f"{literal(name)} {level:.2f}", "font": {"size": 11, "color": PUBLISHED}},
-            annotation_position="top right",
+            annotation_position="bottom right" if level == lowest else "top right",
         )
     figure.update_xaxes(title=AXIS_TITLES[x], rangemode="tozero")
     figure.update_yaxes(title="loss (nats a token)", rangemode="tozero")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.config import MODEL_PRESETS, GPTConfig
 from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.parameters import count_parameters
 from gptcore.paths import RECORDED, runs_home
@@ -68,23 +68,18 @@ def is_recorded(some: Run) -> bool:
     return some.folder == RECORDED_RUN
 
 
-def training() -> TrainConfig:
-    """The settings of the run."""
-    return run().train_config
-
-
 class Link(NamedTuple):
-    """One stretch of the thread: its lesson and its value."""
+    """One stretch of the thread: the lesson it leads to, its value, and other lessons on the same stretch."""
 
     key: str
     label: str
+    beside: tuple[str, ...] = ()
 
 
 def links() -> list[Link]:
     """The student's live values from end to end."""
     mine, shape = run(), model()
-    train_config = TRAIN_PRESETS["book-124m"] if is_recorded(mine) else mine.train_config
-    counts = resources.text_counts(text().text, shape.context_length, train_config)
+    counts = resources.text_counts(text().text, shape.context_length, mine.train_config)
     rows = resources.metrics(mine)
     evaluated = rows[rows["val_loss"].notna()] if len(rows) else rows
     loss = f"loss {evaluated['val_loss'].iloc[-1]:.2f}" if len(evaluated) else "no loss yet"
@@ -93,8 +88,8 @@ def links() -> list[Link]:
         Link("tokens", f"{counts.tokens:,} tokens"),
         Link("windows", f"{counts.windows:,} windows"),
         Link("parameters", f"{count_parameters(shape):,} parameters"),
-        Link("training", loss + (" (recorded)" if is_recorded(mine) else "")),
-        Link("sampling", "text"),
+        Link("training", loss + (" (recorded)" if is_recorded(mine) else ""), ("loss", "overfitting")),
+        Link("sampling", "text", ("pretrained",)),
     ]
 
 
@@ -104,6 +99,6 @@ def strip(current: str) -> None:
         for link in links():
             st.page_link(
                 f"pages/{link.key}.py",
-                label=f"**{link.label}**" if link.key == current else link.label,
+                label=f"**{link.label}**" if current in (link.key, *link.beside) else link.label,
                 icon=":material/arrow_right_alt:" if link.key != "home" else ":material/notes:",
             )

@@ -1,4 +1,4 @@
-"""What makes training quick: a fused head and loss, a fused optimiser, and the question whether bfloat16 pays.
+"""What makes training quick: a fused head and loss, and a fused optimiser.
 
 How to read it: not on a first reading. With GPT-2's 50,257 tokens the plain ``cross_entropy(head(x))`` writes
 several whole (N, V) arrays of hundreds of megabytes; on a small model that is nearly all of a step's time. Here
@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cache
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -162,38 +160,6 @@ def fused_loss(model: GPTModel, inputs: Tensor, targets: Tensor, precision: Prec
     return fused_cross_entropy(hidden, model.head.weight, targets.flatten(), torch.bfloat16 if rough else torch.float32)
 
 
-@torch.no_grad()
-def evaluation_loss(model: GPTModel, inputs: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of a batch (B, T) in nats a token: no dropout (the mode is put back), gradients or whole logits."""
-    was_training = model.training
-    try:
-        return fused_loss(model.eval(), inputs, targets)
-    finally:
-        model.train(was_training)
-
-
 def fused_adamw(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW in one pass over memory instead of a dozen: the same formula, about seven times quicker on a CPU."""
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True)
-
-
-def _gemm_seconds(dtype: torch.dtype) -> float:
-    a, b = torch.ones(128, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
-    start = perf_counter()
-    torch.mm(a, b)
-    return perf_counter() - start
-
-
-@cache
-def bfloat16_pays() -> bool:
-    """Whether this processor multiplies matrices clearly faster in bfloat16 than in float32.
-
-    Measured at the first call (20 ms, up to half a second on a crowded machine) and remembered: a processor's name
-    tells what it can do, not how fast. The best of many short trials counts, one that fell between others' work.
-    """
-    end = perf_counter() + 0.02
-    trials: list[tuple[float, float]] = []
-    while len(trials) < 10 or perf_counter() < end:
-        trials.append((_gemm_seconds(torch.float32), _gemm_seconds(torch.bfloat16)))
-    float32, bfloat16 = map(min, zip(*trials, strict=True))
-    return float32 > 1.25 * bfloat16  # it costs digits, so it has to win clearly

@@ -12,7 +12,7 @@ import torch
 from gptcore.checkpoint import is_ours, load_weights
 from gptcore.config import GPTConfig
 from gptcore.model import GPTModel
-from gptcore.pretrained import load_gpt2
+from gptcore.pretrained import WeightsError, load_gpt2
 from gptcore.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -35,7 +35,13 @@ def load_model(path: Path, weights: str = "best") -> tuple[GPTModel, Tokenizer]:
         raise ValueError(f"{path} does not exist: there are no weights to load")
     if path.is_file() and is_ours(path):
         return load_weights(path)
-    return load_gpt2(path), load_tokenizer()
+    model, tokenizer = load_gpt2(path), load_tokenizer()
+    if model.config.vocab_size != tokenizer.vocab_size:
+        raise WeightsError(
+            f"{path.name} knows {model.config.vocab_size:,} tokens, GPT-2's vocabulary has {tokenizer.vocab_size:,}: "
+            "its ids can't be told apart here"
+        )
+    return model, tokenizer
 
 
 def new_model(config: GPTConfig, seed: int) -> GPTModel:

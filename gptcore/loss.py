@@ -36,12 +36,6 @@ def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())  # (B, T, V) -> (B T, V)
 
 
-def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss of every single guess, same shape as ``targets``, in nats."""
-    losses = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="none")
-    return losses.view(targets.shape)
-
-
 def loss_table(logits: Tensor, targets: Tensor) -> pd.DataFrame:
     """One window, guess by guess: logit, probability, and the price paid.
 

@@ -64,6 +64,11 @@ def _answer(voice: Voice, prompt: str, config: SamplingConfig, spot: DeltaGenera
     return tokenizer.decode(ids)
 
 
+def _name(voice: Voice) -> str:
+    """What an answer is kept under: other weights under the same label have not been asked yet."""
+    return f"{voice} {resources.version(voice)}"
+
+
 def _ask_all(speakers: list[Voice], prompt: str, config: SamplingConfig, *, anew: bool) -> None:
     """All answers side by side; they stay until the next question."""
     if anew:
@@ -73,9 +78,9 @@ def _ask_all(speakers: list[Voice], prompt: str, config: SamplingConfig, *, anew
         column.markdown(f"**{voice.label}**")
         spot = column.empty()
         if anew:
-            answers[voice.label] = _answer(voice, prompt, config, spot)
-        if voice.label in answers:
-            spot.code(answers[voice.label], language=None, wrap_lines=True)
+            answers[_name(voice)] = _answer(voice, prompt, config, spot)
+        if _name(voice) in answers:
+            spot.code(answers[_name(voice)], language=None, wrap_lines=True)
         else:
             spot.caption("not asked yet")
 

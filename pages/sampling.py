@@ -50,6 +50,19 @@ def _go_on(voice: resources.Voice, prompt: str, config: SamplingConfig, most: in
         yield tokenizer.decode(ids[given:])
 
 
+def _in_words(voice: resources.Voice, config: SamplingConfig) -> str:
+    """By whom and how a text was drawn; it stays true when the controls move on."""
+    cuts = [f"top-k {config.top_k}"] if config.top_k else []
+    cuts += [f"top-p {config.top_p:g}"] if config.top_p else []
+    rules = [f"temperature {config.temperature:g}", *(cuts or ["no cut"]), f"seed {config.seed}"]
+    return f"Drawn by {voice.label}: {', '.join(rules)}."
+
+
+def _close() -> None:
+    frame.code_behind(sampling.choose, sampling.cut_top_k, sampling.cut_top_p, sampling.generate)
+    frame.next_lesson("sampling")
+
+
 left, right = st.columns([1, 1.8], gap="medium")
 with left:
     default = thread.text().prompt or CATALOGUE[OWN_STORY].prompt
@@ -66,6 +79,7 @@ try:
 except ValueError as error:
     with right:
         frame.refuse(error)
+    _close()
     st.stop()
 
 with right:
@@ -83,9 +97,11 @@ with right:
     if go:
         for text in _go_on(voice, prompt, config, int(most)):
             spot.code(prompt + text, language=None, wrap_lines=True)
-            st.session_state["sampling_text"] = prompt + text
-    elif "sampling_text" in st.session_state:
-        spot.code(st.session_state["sampling_text"], language=None, wrap_lines=True)
+            st.session_state["sampling_drawn"] = (prompt + text, _in_words(voice, config))
+    if "sampling_drawn" in st.session_state:
+        drawn, how = st.session_state["sampling_drawn"]
+        spot.code(drawn, language=None, wrap_lines=True)
+        st.caption(how)
 
 frame.notice(
     f"{kept:,} of {len(table):,} tokens may be drawn, and the choice is as wide as among {choices_left:,.1f} equally "
@@ -105,5 +121,4 @@ predict.choice(
     f"At temperature {config.temperature:g} it is {percent(now)}, at {config.temperature / 2:g} it would be "
     f"{percent(then)}.",
 )
-frame.code_behind(sampling.choose, sampling.cut_top_k, sampling.cut_top_p, sampling.generate)
-frame.next_lesson("sampling")
+_close()

@@ -16,8 +16,6 @@ GPT2 = "#CC79A7"
 KEPT = "#009E73"  # filled
 CUT = "#888888"  # outlined
 DRAWN = "#E69F00"
-MEMORISED = "#E69F00"  # as a background
-WARNING = "#882255"
 TRANSPARENT = "rgba(0,0,0,0)"
 
 

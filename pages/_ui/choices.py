@@ -31,6 +31,8 @@ def text(key: str) -> None:
         key=f"{key}_text",
         help="All lessons go on with the text chosen here.",
     )
+    if chosen in CATALOGUE:
+        st.caption(f"Licence: {CATALOGUE[chosen].licence}.")
     if chosen == UPLOAD:
         _upload(key)
     elif chosen != current:

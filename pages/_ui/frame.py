@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -97,7 +98,7 @@ def code_behind(*functions: Callable[..., Any]) -> None:
         for function in functions:
             source = inspect.unwrap(function)
             st.caption(f"`{source.__module__}.{source.__qualname__}`")
-            st.code(inspect.getsource(source), language="python")
+            st.code(textwrap.dedent(inspect.getsource(source)), language="python")
 
 
 def plain(text: str) -> str:
@@ -108,7 +109,9 @@ def plain(text: str) -> str:
 def refuse(error: Exception, then: str = "") -> None:
     """Show why something was refused: the error's own sentence, and what holds instead."""
     sentence = str(error).rstrip(".")
-    st.error(f"{plain(sentence[:1].upper() + sentence[1:])}. {then}")
+    if "=" not in sentence.partition(" ")[0]:  # a field's name begins as it is written
+        sentence = sentence[:1].upper() + sentence[1:]
+    st.error(f"{plain(sentence)}. {then}")
 
 
 def notice(*sentences: str) -> None:

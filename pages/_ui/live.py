@@ -8,7 +8,7 @@ import streamlit as st
 
 from gptcore.figures.curves import AXIS_TITLES, Axis, learning_curves
 from gptcore.runs.store import Run
-from pages._ui import chips, resources, thread
+from pages._ui import chips, frame, resources, thread
 
 POLL_SECONDS = 1.5  # each new figure is drawn afresh and loses its zoom: more often would be restless
 COPIED_TOKENS = 5  # shortest verbatim run that is marked
@@ -72,13 +72,11 @@ def _state(run: Run, done: int) -> None:
     if state in ("queued", "running"):
         asked = run.was_asked_to_stop
         label = "Stopping" if asked else "Cancel"
-        if right.button(label, icon=":material/stop:", disabled=asked, key="training_cancel"):
-            run.ask_to_stop()
-            st.rerun(scope="fragment")
+        right.button(label, icon=":material/stop:", disabled=asked, key="training_cancel", on_click=run.ask_to_stop)
     if total and state == "running":
         st.progress(min(done / total, 1.0))
     if status.get("reason"):
-        st.error(f"This run {state}: {status['reason']}.")
+        frame.refuse(ValueError(f"this run {state}: {status['reason']}"))
 
 
 def _seconds(run: Run) -> float:
@@ -93,8 +91,8 @@ def _in_words(rows: Any, best: int | None) -> str:
     last = evaluated.iloc[-1]
     found = "" if best is None else f" The validation loss was best at step {best}."
     return (
-        f"Learning curves: after step {last['step']} the training loss is {last['train_loss']:.2f} and the validation "
-        f"loss {last['val_loss']:.2f} nats a token.{found}"
+        f"Learning curves: after step {int(last['step'])} the training loss is {last['train_loss']:.2f} and the "
+        f"validation loss {last['val_loss']:.2f} nats a token.{found}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptcore.config import MODEL_PRESETS, GPTConfig
+from gptcore.config import MODEL_PRESETS, GPTConfig, TrainConfig
 from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.parameters import count_parameters
 from gptcore.paths import RECORDED, runs_home
@@ -66,6 +66,11 @@ def follow(new: Run) -> None:
 def is_recorded(some: Run) -> bool:
     """Whether a run came with the program instead of having been trained here."""
     return some.folder == RECORDED_RUN
+
+
+def training() -> TrainConfig:
+    """The settings of the run."""
+    return run().train_config
 
 
 class Link(NamedTuple):

@@ -201,31 +201,10 @@ def test_bfloat16_loss_of_a_model_is_close_and_its_gradients_are_float32() -> No
     assert {gradient.dtype for gradient in gradients_of(model).values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_evaluation_loss_is_the_plain_loss_in_evaluation_mode(training: bool) -> None:
-    model, inputs, targets = model_and_batch(tie_weights=False, drop_rate=0.5)
-    expected = F.cross_entropy(model.eval()(inputs).flatten(0, 1), targets.flatten())
-    model.train(training)
-    loss = fast.evaluation_loss(model, inputs, targets)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert not loss.requires_grad
-    assert model.training is training
-
-
-def test_evaluation_puts_the_mode_back_when_it_fails() -> None:
-    model, inputs, targets = model_and_batch(tie_weights=False)
-    with pytest.raises(ValueError, match="exceed context_length"):
-        fast.evaluation_loss(model.train(), inputs.repeat(1, 2), targets)
-    assert model.training
-
-
 def test_no_global_random_number_is_drawn() -> None:
     model, inputs, targets = model_and_batch(tie_weights=True)
     before = torch.get_rng_state()
-    fast.bfloat16_pays.cache_clear()
-    fast.bfloat16_pays()
     torch.autograd.backward(fast.fused_loss(model, inputs, targets, "bfloat16"))
-    fast.evaluation_loss(model, inputs, targets)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -243,16 +222,3 @@ def test_fused_adamw_takes_the_steps_of_plain_adamw() -> None:
     assert ours.defaults["fused"]
     for name, value in model.named_parameters():
         torch.testing.assert_close(value, twin.get_parameter(name), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(("float32", "bfloat16", "pays"), [(2.0, 1.0, True), (1.1, 1.0, False), (1.0, 5.0, False)])
-def test_bfloat16_pays_only_when_it_is_measured_to_be_clearly_faster(
-    float32: float, bfloat16: float, pays: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seconds = {torch.float32: float32, torch.bfloat16: bfloat16}
-    monkeypatch.setattr(fast, "_gemm_seconds", seconds.__getitem__)
-    fast.bfloat16_pays.cache_clear()
-    assert fast.bfloat16_pays() is pays
-    monkeypatch.undo()
-    assert fast.bfloat16_pays() is pays  # remembered, not measured again
-    fast.bfloat16_pays.cache_clear()

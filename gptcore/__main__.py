@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig, help_for
+from gptcore.runs.store import Run
 
 TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "epochs": int,
@@ -41,6 +44,7 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
 }
 
 TRAIN_FLAGS = ("reference", "compact_vocab", "end_of_text")
+TRAIN_FIELDS = (*TRAIN_OVERRIDES, *TRAIN_FLAGS)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -84,7 +88,10 @@ def _generate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _settings(arguments: argparse.Namespace) -> TrainConfig:
     """The preset's settings with what was said on the command line."""
-    return replace(TRAIN_PRESETS[arguments.preset], **_said(arguments, (*TRAIN_OVERRIDES, *TRAIN_FLAGS)))
+    base, said = TRAIN_PRESETS[arguments.preset], _said(arguments, TRAIN_FIELDS)
+    if base.min_lr is not None and "lr" in said:  # the cosine ends at or below its peak, wherever the peak is put
+        said.setdefault("min_lr", min(base.min_lr, said["lr"]))
+    return replace(base, **said)
 
 
 def _said(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
@@ -99,7 +106,7 @@ def train(arguments: argparse.Namespace) -> int:
     """Train in this process with a progress bar; the folder is written as for any other run."""
     from gptcore.batches import prepare
     from gptcore.corpora import find_text
-    from gptcore.runs.store import Run, create_run
+    from gptcore.runs.store import create_run
     from gptcore.runs.worker import execute
 
     if arguments.resume is not None:
@@ -108,6 +115,8 @@ def train(arguments: argparse.Namespace) -> int:
         run = Run(arguments.resume)
         if run.is_alive:  # before its status is touched
             raise RuntimeError(f"another process is training {run.folder}; wait for it, or cancel it")
+        if fixed := sorted(set(_said(arguments, TRAIN_FIELDS)) - {"epochs", "steps"}):
+            raise ValueError(f"a run goes on as it began: {', '.join(fixed)} can't be changed with --resume")
         run.reopen(**_said(arguments, ("epochs", "steps")))
     elif arguments.text is None or arguments.out is None:
         raise ValueError("train needs --text and --out, or --resume")
@@ -115,12 +124,30 @@ def train(arguments: argparse.Namespace) -> int:
         text, model, settings = find_text(arguments.text), MODEL_PRESETS[arguments.preset], _settings(arguments)
         prepare(text, model, settings)  # a text that can't be used is refused before there is a folder
         run = create_run(arguments.out, text, model, settings)
-    with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar:
+    with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar, _stopping_gently(run):
         end = execute(run, lambda record, state: _report(bar, record, state))
     if end == "failed":
         raise RuntimeError(run.status["reason"])
+    if end == "cancelled":
+        print(f"gptcore: stopped and saved; go on with --resume {run.folder}", file=sys.stderr)
+        return 130
     print(f"{end}: {run.folder}")
     return 0
+
+
+@contextmanager
+def _stopping_gently(run: Run) -> Iterator[None]:
+    """Let Ctrl-C end a run after its step, saved; a second Ctrl-C ends it at once."""
+
+    def ask(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        run.ask_to_stop()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _report(bar: tqdm[Any], record: Any, state: Any) -> None:
@@ -198,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gptcore: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("gptcore: interrupted; go on with --resume", file=sys.stderr)
+        print("gptcore: interrupted", file=sys.stderr)
         return 130
 
 

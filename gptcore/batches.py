@@ -80,6 +80,15 @@ def choose_tokenizer(text: Text, config: TrainConfig) -> Tokenizer:
     return CompactTokenizer(full, [token for part in parts for token in full.encode(part)])
 
 
+def _own_beginning(tokenizer: Tokenizer, ids: list[int]) -> str:
+    """The first few tokens that make whole characters and are read back as themselves."""
+    for length in range(PROMPT_TOKENS, min(len(ids), 10 * PROMPT_TOKENS)):
+        beginning = tokenizer.decode(ids[:length])
+        if "\ufffd" not in beginning and tokenizer.encode(beginning) == ids[:length]:
+            return beginning
+    raise TextError("no beginning of this text can serve as a prompt; give one, or take the full vocabulary")
+
+
 def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
     """Split and tokenise a text, each part alone, and check that there is something to train on.
 
@@ -117,5 +126,5 @@ def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
     except ValueError:
         if config.sample_prompt:
             raise
-        prompt = tokenizer.decode(train_ids[:PROMPT_TOKENS])  # the text's own beginning can always be written
+        prompt = _own_beginning(tokenizer, train_ids)
     return TrainingData(tokenizer, torch.tensor(train_ids), torch.tensor(validation_ids, dtype=torch.int64), prompt)

@@ -27,7 +27,8 @@ from torch import Tensor
 from gptcore.batches import TrainingData
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
 from gptcore.model import GPTModel
-from gptcore.tokenizer import CompactTokenizer, Tokenizer, load_tokenizer
+from gptcore.parameters import leaves
+from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
 from gptcore.training import TrainingState, make_optimiser
 
 FORMAT = "glassbox-gpt 1"
@@ -87,7 +88,10 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path.name} can't be read: {error}") from error
     if _digest(tensors, header.get("meta", "")) != header.get("sha256"):
         raise CheckpointError(f"{path.name} is damaged: its numbers don't match their hash")
-    return tensors, json.loads(header["meta"])
+    try:
+        return tensors, dict(json.loads(header["meta"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path.name} does not describe its model: {error}") from error
 
 
 def is_ours(path: Path) -> bool:
@@ -109,11 +113,26 @@ def _model_meta(model: GPTModel, tokenizer: Tokenizer) -> dict[str, Any]:
     return {"model": to_json(model.config), "vocabulary": vocabulary}
 
 
-def _build(meta: dict[str, Any], weights: dict[str, Tensor]) -> tuple[GPTModel, Tokenizer]:
+def _described(name: str, meta: dict[str, Any], weights: dict[str, Tensor]) -> GPTConfig:
+    """The shape that a file claims, held to the tensors it brings before any memory is spent on a model."""
+    try:
+        config = from_json(GPTConfig, meta["model"])
+        expected = {leaf.part: leaf.shape for leaf in leaves(config) if not leaf.shared}
+        kept = meta["vocabulary"]
+        sized = kept is None or (config.vocab_size == len(set(kept)) and min(kept) >= 0 and max(kept) <= END_OF_TEXT_ID)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{name} does not describe its model: {error}") from error
+    if not sized or expected != {part: tuple(tensor.shape) for part, tensor in weights.items()}:
+        raise CheckpointError(f"{name} is damaged: its tensors are not those of the model it describes")
+    return config
+
+
+def _build(name: str, meta: dict[str, Any], weights: dict[str, Tensor]) -> tuple[GPTModel, Tokenizer]:
+    config = _described(name, meta, weights)
     full = load_tokenizer()
     tokenizer: Tokenizer = full if meta["vocabulary"] is None else CompactTokenizer(full, meta["vocabulary"])
     with torch.random.fork_rng(devices=[]):  # the weights are overwritten: their random numbers must not be missed
-        model = GPTModel(from_json(GPTConfig, meta["model"]))
+        model = GPTModel(config)
     if model.config.tie_weights:
         weights = weights | {"head.weight": weights["token_embedding.weight"]}
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
@@ -140,7 +159,7 @@ def load_weights(path: Path) -> tuple[GPTModel, Tokenizer]:
     """
     tensors, meta = _load(path)
     weights = {name.removeprefix("model."): t for name, t in tensors.items() if not name.startswith("state.")}
-    model, tokenizer = _build(meta, weights)
+    model, tokenizer = _build(path.name, meta, weights)
     return model.eval(), tokenizer
 
 
@@ -173,7 +192,7 @@ def load_state(path: Path, data: TrainingData, config: TrainConfig | None = None
     if "training" not in meta:
         raise CheckpointError(f"{path.name} holds weights alone; a run can't go on from it")
     weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    model, _ = _build(meta, weights)
+    model, _ = _build(path.name, meta, weights)
     config = config or from_json(TrainConfig, meta["training"])
     optimiser = make_optimiser(model, config)
     memory: dict[int, dict[str, Tensor]] = {}

@@ -14,7 +14,7 @@ from gptcore.parameters import (
     training_memory,
     well_known_counts,
 )
-from pages._ui import frame, ledger, shape, thread
+from pages._ui import choices, frame, ledger, shape, thread
 
 GROWTHS = (2, 3, 4, 8)
 
@@ -73,6 +73,7 @@ with number_side:
         width="stretch",
     ):
         thread.choose_model(config)
+        st.session_state["training_preset"] = choices.MY_MODEL
         st.rerun()
 
 frame.notice(*ledger.notices(config, TRAIN_PRESETS[preset], groups))

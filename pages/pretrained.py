@@ -1,16 +1,20 @@
 """GPT-2: published weights in the same code, asked the same thing as the model that was trained here."""
 
 import hashlib
+import secrets
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from gptcore import pretrained
+from gptcore.checkpoint import is_ours
 from gptcore.config import SamplingConfig
 from gptcore.gpt2_names import mapping_rows
 from gptcore.paths import home
+from gptcore.pretrained import WeightsError
 from gptcore.published import GPT2_SAMPLE, THE_VERDICT_LOSSES
 from gptcore.sampling import generate
 from pages._ui import choices, frame, resources
@@ -23,15 +27,20 @@ NEW_TOKENS = 40
 frame.lesson("pretrained")
 
 
-def _keep(raw: bytes) -> Path:
-    """Give an upload a folder of its own, so that it is found again and no other file is read beside it."""
+def _keep(file: UploadedFile) -> Path:
+    """Give an upload a folder of its own, named by its content; what was kept once is not written again."""
+    kept: tuple[str, Path] | None = st.session_state.get("pretrained_kept")
+    if kept is not None and kept[0] == file.file_id:
+        return kept[1]
+    raw = file.getvalue()
     folder = home() / "uploads" / hashlib.sha256(raw).hexdigest()[:16]
     path = folder / "model.safetensors"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / ".part"
+        draft = folder / f".{secrets.token_hex(4)}.part"  # two students may bring the same file at once
         draft.write_bytes(raw)
         draft.replace(path)
+    st.session_state["pretrained_kept"] = (file.file_id, path)
     return path
 
 
@@ -48,7 +57,7 @@ def _weights() -> Voice | None:
         max_upload_size=MOST_UPLOAD_MB,
         key="pretrained_upload",
     )
-    return Voice("GPT-2", _keep(file.getvalue())) if file is not None else None
+    return Voice("GPT-2", _keep(file)) if file is not None else None
 
 
 def _answer(voice: Voice, prompt: str, config: SamplingConfig, spot: DeltaGenerator) -> str:
@@ -73,6 +82,10 @@ def _ask_all(speakers: list[Voice], prompt: str, config: SamplingConfig, *, anew
     """All answers side by side; they stay until the next question."""
     if anew:
         st.session_state["pretrained_answers"] = {}
+        st.session_state["pretrained_asked"] = (
+            f"Asked at temperature {config.temperature:g}, top-k {config.top_k or 'without a cut'}, each with the same "
+            f"seed {config.seed}."
+        )
     answers: dict[str, str] = st.session_state.get("pretrained_answers", {})
     for column, voice in zip(st.columns(len(speakers)), speakers, strict=True):
         column.markdown(f"**{voice.label}**")
@@ -83,19 +96,25 @@ def _ask_all(speakers: list[Voice], prompt: str, config: SamplingConfig, *, anew
             spot.code(answers[_name(voice)], language=None, wrap_lines=True)
         else:
             spot.caption("not asked yet")
+    if answers:
+        st.caption(st.session_state["pretrained_asked"])
 
 
 left, right = st.columns([1, 2.4], gap="medium")
 with left:
     gpt2 = _weights()
-    prompt = st.text_input("Prompt", "Every effort moves you", max_chars=2_000, key="pretrained_prompt")
-    temperature = st.slider("Temperature", 0.0, 2.0, 0.8, 0.1, key="pretrained_temperature")
-    top_k = st.slider("Top-k (0: no cut)", 0, 100, 50, key="pretrained_top_k")
+    prompt = st.text_input(
+        "Prompt", "Every effort moves you", max_chars=2_000, key="pretrained_prompt", persist_state="session"
+    )
+    temperature = st.slider("Temperature", 0.0, 2.0, 0.8, 0.1, key="pretrained_temperature", persist_state="session")
+    top_k = st.slider("Top-k (0: no cut)", 0, 100, 50, key="pretrained_top_k", persist_state="session")
     ask = st.button("Ask them all", type="primary", icon=":material/forum:", key="pretrained_ask", width="stretch")
 
 loaded = None
 if gpt2 is not None:
     try:
+        if gpt2.path is not None and gpt2.path.is_file() and is_ours(gpt2.path):
+            raise WeightsError("this file was written by this program: its run speaks in the lesson on sampling")
         loaded, _ = resources.speak(gpt2)
     except ValueError as error:
         with right:
@@ -120,7 +139,8 @@ with right:
         st.dataframe(table, hide_index=True, key="pretrained_mapping")
 
 frame.notice(
-    "The architecture is the same to the last tensor; only the numbers differ, and the text they were learnt from.",
+    "The same code runs them all: GPT-2 only adds biases to its queries, keys and values, and its head is the token "
+    "embedding again; the book's model does neither.",
     "GPT-2 keeps its matrices transposed, and its queries, keys and values in one: the table shows where each goes.",
     "A model trained on one story recites; a model trained on 40 GB of text has met enough to go on with almost "
     "anything, true or not.",

@@ -6,38 +6,16 @@ from dataclasses import replace
 import streamlit as st
 
 from gptcore import sampling
-from gptcore.config import SamplingConfig, help_for
+from gptcore.config import SamplingConfig
 from gptcore.corpora import CATALOGUE, OWN_STORY
 from gptcore.figures.bars import next_token_bars, percent
 from gptcore.sampling import generate
 from pages._ui import choices, frame, predict, resources, thread
+from pages._ui.rules import sampling_rules
 
 CHARACTERS_AT_ONCE = 2_000  # a prompt may be long; the model reads only its last tokens anyway
 
 frame.lesson("sampling")
-
-
-def _rules() -> SamplingConfig:
-    """Temperature and top-k in sight, the rest behind "More"."""
-    temperature = st.slider(
-        "Temperature", 0.0, 5.0, 1.0, 0.05, key="sampling_temperature", help=help_for(SamplingConfig, "temperature")
-    )
-    top_k = st.slider("Top-k (0: no cut)", 0, 100, 0, key="sampling_top_k", help=help_for(SamplingConfig, "top_k"))
-    with st.expander("More"):
-        top_p = st.slider("Top-p", 0.01, 1.0, 1.0, 0.01, key="sampling_top_p", help=help_for(SamplingConfig, "top_p"))
-        first = st.toggle(
-            "Top-p before the temperature",
-            key="sampling_top_p_first",
-            help=help_for(SamplingConfig, "top_p_first"),
-        )
-        seed = st.number_input("Seed", 0, 2**31, 123, key="sampling_seed", help=help_for(SamplingConfig, "seed"))
-    return SamplingConfig(
-        temperature=temperature,
-        top_k=top_k or None,
-        top_p=top_p if top_p < 1 else None,
-        top_p_first=first,
-        seed=int(seed),
-    )
 
 
 def _go_on(voice: resources.Voice, prompt: str, config: SamplingConfig, most: int) -> Iterator[str]:
@@ -67,11 +45,16 @@ left, right = st.columns([1, 1.8], gap="medium")
 with left:
     default = thread.text().prompt or CATALOGUE[OWN_STORY].prompt
     prompt = st.text_area(
-        "Prompt", default, height=80, max_chars=CHARACTERS_AT_ONCE, key=f"sampling_prompt_{thread.text().key}"
+        "Prompt",
+        default,
+        height=80,
+        max_chars=CHARACTERS_AT_ONCE,
+        key=f"sampling_prompt_{thread.text().key}",
+        persist_state="session",
     )
     voice = choices.voice("sampling")
-    config = _rules()
-    most = st.number_input("Tokens to add", 1, 400, 50, key="sampling_most")
+    config = sampling_rules()
+    most = st.number_input("Tokens to add", 1, 400, 50, key="sampling_most", persist_state="session")
     go = st.button("Go on", type="primary", icon=":material/play_arrow:", key="sampling_go", width="stretch")
 
 try:

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from gptcore.figures.theme import DRAWN, PUBLISHED, TRAIN, VALIDATION, blank_figure, literal
 
-Axis = Literal["step", "tokens_seen", "epoch"]
-AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens_seen": "tokens seen", "epoch": "epoch"}
+Axis = Literal["step", "tokens_seen", "epochs_read"]
+AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens_seen": "tokens seen", "epochs_read": "epochs read"}
 MOST_POINTS = 500  # a line; more cost a browser its breath and show nothing new
 
 
@@ -39,7 +39,7 @@ def learning_curves(
     """Both losses of a run in nats a token.
 
     Args:
-        metrics: Rows of metrics.jsonl: step, epoch, tokens_seen, batch_loss, train_loss, val_loss.
+        metrics: Rows of metrics.jsonl: step, tokens_seen, epochs_read, batch_loss, train_loss, val_loss.
         lines: Levels to measure by, name to nats a token, drawn dotted.
         x: What is counted along the axis.
         best_step: Step of the best validation loss, marked.

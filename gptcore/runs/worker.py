@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -77,7 +78,10 @@ def save_checkpoint(run: Run, state: TrainingState) -> None:
     save_state(path, state)
     draft = run.folder / f".last.{os.getpid()}.part"
     draft.unlink(missing_ok=True)
-    os.link(path, draft)  # the same file under a second name: no second copy
+    try:
+        os.link(path, draft)  # the same file under a second name: no second copy
+    except OSError:  # a file system without such links
+        shutil.copyfile(path, draft)
     publish(draft, run.folder / "last.safetensors")
     for old in sorted(folder.glob("step-*.safetensors"))[:-CHECKPOINTS_KEPT]:
         old.unlink()

@@ -11,6 +11,7 @@ from pages._ui import frame, thread
 from pages._ui.resources import UNTRAINED, Voice
 
 UPLOAD = "own text"
+MY_MODEL = "the model of the thread"
 
 
 def _title(key: str) -> str:

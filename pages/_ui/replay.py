@@ -120,6 +120,8 @@ def verdict(evaluations: Sequence[Point]) -> str:
     at_best, latest = best(evaluations), evaluations[-1]
     if latest.step == at_best.step:
         return f"Not yet: the latest validation loss, {latest.validation:.2f} nats a token, is the best so far."
+    if at_best.validation == 0:
+        return f"Nothing is left to learn: at step {at_best.step} every token of the unseen text was certain."
     rise = latest.validation / at_best.validation - 1
     moved = (
         f"since step {at_best.step} the validation loss has risen by {rise:.1%}, from {at_best.validation:.2f} to "

@@ -55,19 +55,20 @@ class TextCounts:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def token_ids(text: str) -> list[int]:
+def token_ids(text: str, special: bool = False) -> list[int]:
     """A text's GPT-2 tokens."""
-    return load_tokenizer().encode(text)
+    return load_tokenizer().encode(text, special=special)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCounts:
     """Tokens, windows and batches of a text as a run would see it."""
     train_text, validation_text = split_text(text, config.train_fraction)
-    train_ids, validation_ids = token_ids(train_text), token_ids(validation_text)
+    special = config.reference or config.end_of_text
+    train_ids, validation_ids = token_ids(train_text, special), token_ids(validation_text, special)
     stride = config.stride or context_length
     return TextCounts(
-        tokens=len(token_ids(text)),
+        tokens=len(token_ids(text, special)),
         train_tokens=len(train_ids),
         validation_tokens=len(validation_ids),
         train=window_counts(len(train_ids), context_length, stride, config.batch_size, drop_last=True),
@@ -79,8 +80,9 @@ def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCoun
 def metrics(run: Run) -> pd.DataFrame:
     """A run's metric rows as a frame; empty before the first update."""
     rows, _ = run.metrics()
-    frame = pd.DataFrame(rows, columns=METRIC_COLUMNS)
-    return frame.astype({"train_loss": float, "val_loss": float})
+    frame = pd.DataFrame(rows, columns=METRIC_COLUMNS).astype({"train_loss": float, "val_loss": float})
+    frame["epochs_read"] = (frame["step"] + 1) / run.status.get("batches_per_epoch", 1)
+    return frame
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -52,8 +52,13 @@ def store() -> RunStore:
 
 def run() -> Run:
     """The student's run, or the recorded one where there is none (any more)."""
-    mine = store().find(st.session_state[RUN]) if RUN in st.session_state else None
-    return mine or Run(RECORDED_RUN)
+    asked = st.session_state.get(RUN) or st.query_params.get("run")
+    mine = store().find(asked) if asked else None
+    if mine is None:
+        return Run(RECORDED_RUN)
+    if RUN not in st.session_state:  # the page was loaded anew: its address still knows the run
+        follow(mine)
+    return mine
 
 
 def follow(new: Run) -> None:
@@ -88,18 +93,24 @@ def links() -> list[Link]:
     rows = resources.metrics(mine)
     evaluated = rows[rows["val_loss"].notna()] if len(rows) else rows
     loss = f"loss {evaluated['val_loss'].iloc[-1]:.2f}" if len(evaluated) else "no loss yet"
+    if mine.config["text"]["sha256"] != text().sha256:  # another text was chosen since
+        loss = "not trained yet"
+    elif is_recorded(mine):
+        loss += " (recorded)"
     return [
         Link("home", f"{len(text().text):,} characters"),
         Link("tokens", f"{counts.tokens:,} tokens"),
         Link("windows", f"{counts.windows:,} windows"),
         Link("parameters", f"{count_parameters(shape):,} parameters"),
-        Link("training", loss + (" (recorded)" if is_recorded(mine) else ""), ("loss", "overfitting")),
+        Link("training", loss, ("loss", "overfitting")),
         Link("sampling", "text", ("pretrained",)),
     ]
 
 
 def strip(current: str) -> None:
-    """Draw the thread, the current stretch lit, each stretch a link."""
+    """Draw the thread, the current stretch lit, each stretch a link; the page's address remembers the run."""
+    if RUN in st.session_state:
+        st.query_params["run"] = st.session_state[RUN]
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="thread-strip"):
         for link in links():
             st.page_link(

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from gptcore import batches
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, to_json
 from gptcore.corpora import OWN_STORY, TextError, load_text, read_bytes
-from gptcore.paths import runs_home
+from gptcore.paths import REPOSITORY, runs_home
 from gptcore.runs.store import Run, RunStore
 from pages._ui import resources, thread
 
@@ -77,7 +77,7 @@ def test_every_number_reaches_the_run(page: AppTest, name: str, value: float) ->
 
 
 def test_every_switch_reaches_the_run(page: AppTest) -> None:
-    page.toggle("training_compact_class").set_value(False).run()
+    page.toggle("training_compact_vocab_class").set_value(False).run()
     page.toggle("training_reference_class").set_value(True).run()
     train(page)
     assert runs()[0].train_config == replace(TRAIN_PRESETS["class"], compact_vocab=False, reference=True)
@@ -101,7 +101,7 @@ def test_the_text_chosen_here_is_trained_on(page: AppTest) -> None:
 
 def test_the_line_before_training_counts_as_gptcore_does(page: AppTest) -> None:
     config = replace(TRAIN_PRESETS["class"], compact_vocab=False)
-    page.toggle("training_compact_class").set_value(False).run()
+    page.toggle("training_compact_vocab_class").set_value(False).run()
     counts = resources.text_counts(load_text(OWN_STORY).text, MODEL_PRESETS["class"].context_length, config)
     said = f"{counts.train.windows:,} + {counts.validation.windows:,} windows of 32 tokens"
     assert any(said in caption.value for caption in page.caption)
@@ -133,7 +133,7 @@ def test_settings_that_exclude_each_other_are_refused_in_one_sentence(page: AppT
     page.toggle("training_reference_class").set_value(True).run()
     assert not page.exception
     assert refusals(page) == ["A reference run needs optimiser=adamw, precision=float32 and the full vocabulary."]
-    page.toggle("training_compact_class").set_value(False).run()
+    page.toggle("training_compact_vocab_class").set_value(False).run()
     assert not page.error
 
 
@@ -182,11 +182,17 @@ def test_a_finished_run_shows_every_point_and_its_last_numbers(lesson: Open, fin
     assert not any(toggle.key == "training_live" for toggle in page.toggle)
 
 
-@pytest.mark.parametrize("axis", ["tokens_seen", "epoch"])
+@pytest.mark.parametrize("axis", ["tokens_seen", "epochs_read"])
 def test_the_axis_counts_what_was_chosen(lesson: Open, finished_run: Run, axis: str, chart: Chart) -> None:
     page = lesson("training", **{thread.RUN: finished_run.id})
     page.segmented_control("training_axis").set_value(axis).run()
-    assert chart(page)["each batch"] == [row[axis] for row in finished_run.metrics()[0]]
+    assert chart(page)["each batch"] == pytest.approx(resources.metrics(finished_run)[axis].tolist())
+
+
+def test_the_epochs_read_grow_with_every_batch(finished_run: Run) -> None:
+    per_epoch = finished_run.status["batches_per_epoch"]
+    rows = resources.metrics(finished_run)
+    assert rows["epochs_read"].tolist() == pytest.approx([(step + 1) / per_epoch for step in range(len(rows))])
 
 
 def test_a_failed_run_says_why(lesson: Open, finished_run: Run, refusals: Refusals) -> None:
@@ -199,3 +205,38 @@ def test_a_run_that_was_deleted_gives_way_to_the_recorded_one(lesson: Open) -> N
     page = lesson("training", **{thread.RUN: "0123456789abcdef"})
     assert not page.exception
     assert any(" recorded · step " in caption.value for caption in page.caption)
+
+
+def test_a_rate_below_the_presets_minimum_takes_the_minimum_along(page: AppTest) -> None:
+    page.number_input("training_lr_class").set_value(0.0).run()
+    train(page)
+    assert (runs()[0].train_config.lr, runs()[0].train_config.min_lr) == (0.0, 0.0)
+
+
+def test_the_model_chosen_on_the_parameters_page_is_the_one_that_is_trained(page: AppTest) -> None:
+    page.switch_page("pages/parameters.py").run()
+    page.number_input("parameters_n_layers").set_value(3).run()
+    page.selectbox("parameters_preset").select("harry-potter").run()
+    page.number_input("parameters_n_layers").set_value(3).run()
+    page.button("parameters_go_on").click().run()
+    page.switch_page("pages/training.py").run()
+    train(page)
+    assert runs()[0].model_config == replace(MODEL_PRESETS["harry-potter"], n_layers=3)
+
+
+def test_a_page_loaded_anew_finds_its_run_by_its_address(lesson: Open, finished_run: Run) -> None:
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    assert page.query_params["run"] == finished_run.id
+    again = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    again.query_params["run"] = finished_run.id
+    again.run()
+    assert again.session_state[thread.RUN] == finished_run.id
+
+
+@pytest.mark.parametrize("hostile", ["../../etc/passwd", "0" * 16, "", "<script>alert(1)</script>"])
+def test_an_unknown_run_in_the_address_leaves_the_recorded_one(hostile: str) -> None:
+    page = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    page.query_params["run"] = hostile
+    page.run()
+    assert not page.exception
+    assert thread.RUN not in page.session_state

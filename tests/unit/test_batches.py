@@ -164,3 +164,10 @@ def test_a_text_without_a_batch_is_refused_with_a_batch_size_that_fits() -> None
     ):
         prepare(STORY, MODEL, replace(SETTINGS, batch_size=windows + 1))
     prepare(STORY, MODEL, replace(SETTINGS, batch_size=windows))
+
+
+def test_a_compact_vocabulary_finds_a_beginning_of_whole_characters() -> None:
+    greek = Text("greek", "Greek", "".join(map(chr, range(0x1F00, 0x1F10))) * 200, "not in this text")
+    data = prepare(greek, MODEL_PRESETS["class"], TRAIN_PRESETS["class"])
+    assert greek.text.startswith(data.prompt)
+    assert data.tokenizer.encode(data.prompt)

@@ -27,9 +27,9 @@ from gptcore.checkpoint import (
 )
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
-from gptcore.library import load_model
+from gptcore.library import load_model, new_model
 from gptcore.model import GPTModel
-from gptcore.pretrained import save_gpt2
+from gptcore.pretrained import WeightsError, save_gpt2
 from gptcore.tokenizer import CompactTokenizer, load_tokenizer
 from gptcore.training import StepRecord, TrainingState, new_state, train
 
@@ -379,17 +379,46 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name_and_the_name_after(
 
 
 def test_the_library_loads_ours_and_gpt2s_alike(tmp_path: Path) -> None:
-    model, tokenizer = model_and_tokenizer(replace(MODEL, qkv_bias=True))
+    tokenizer = load_tokenizer()
+    model = new_model(replace(MODEL, qkv_bias=True, vocab_size=tokenizer.vocab_size), 1)
     save_weights(tmp_path / "ours.safetensors", model, tokenizer)
     save_gpt2(model, tmp_path / "theirs")
     ids = torch.tensor([[1, 2, 3]])
     ours, words = load_model(tmp_path / "ours.safetensors")
     theirs, full = load_model(tmp_path / "theirs")
     torch.testing.assert_close(ours(ids), theirs(ids))
-    assert words.vocab_size == 40
-    assert full is load_tokenizer()
+    assert words is full is tokenizer
+
+
+def test_gpt2_weights_of_another_vocabulary_are_refused(tmp_path: Path) -> None:
+    save_gpt2(new_model(replace(MODEL, qkv_bias=True, vocab_size=101), 1), tmp_path / "theirs")
+    with pytest.raises(WeightsError, match=r"theirs knows 101 tokens, GPT-2's vocabulary has 50,257"):
+        load_model(tmp_path / "theirs")
 
 
 def test_the_library_says_that_a_path_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nowhere does not exist: there are no weights to load"):
         load_model(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        "{}",
+        "[]",
+        "nothing",
+        '{"model": {}, "vocabulary": null}',
+        '{"model": {"emb_dim": 65536, "n_layers": 1000}, "vocabulary": null}',
+        '{"model": {"emb_dim": 4, "n_heads": 2}, "vocabulary": [-1]}',
+        '{"model": 3, "vocabulary": null}',
+    ],
+)
+def test_a_file_that_lies_about_its_model_is_refused_before_a_model_is_built(
+    tmp_path: Path, meta: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {"token_embedding.weight": torch.zeros(4, 4)}
+    header = {"format": checkpoint.FORMAT, "sha256": checkpoint._digest(tensors, meta), "meta": meta}
+    save_file(tensors, tmp_path / "liar.safetensors", metadata=header)
+    monkeypatch.setattr(checkpoint, "GPTModel", None)
+    with pytest.raises(CheckpointError, match=r"liar\.safetensors (does not describe its model|is damaged)"):
+        load_weights(tmp_path / "liar.safetensors")

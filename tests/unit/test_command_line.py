@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -375,7 +376,7 @@ def test_a_run_that_fails_has_exit_code_1_and_its_reason(
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (KeyboardInterrupt(), 130, "gptcore: interrupted; go on with --resume\n"),
+        (KeyboardInterrupt(), 130, "gptcore: interrupted\n"),
         (RuntimeError("why"), 1, "gptcore: why\n"),
         (OSError(28, "No space left on device"), 1, "gptcore: [Errno 28] No space left on device\n"),
         (MemoryError("needs 9 MiB of 8 MiB"), 1, "gptcore: needs 9 MiB of 8 MiB\n"),
@@ -419,3 +420,33 @@ def test_the_metrics_that_train_writes_are_plain_json(trained: Path) -> None:
 
     for line in (trained / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         json.loads(line, parse_constant=no_constant)
+
+
+def test_ctrl_c_stops_after_a_step_and_the_run_goes_on_where_it_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pressed: list[int] = []
+
+    def press(bar: object, record: object, state: object) -> None:
+        if getattr(record, "step", -1) == 2 and not pressed:
+            pressed.append(2)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(cli, "_report", press)
+    folder = tmp_path / "run"
+    asked = ["train", "--text", "the-glass-clock", "--steps", "6", "--eval-every", "3", "--out", str(folder)]
+    assert cli.main(asked) == 130
+    assert f"go on with --resume {folder}" in capsys.readouterr().err
+    assert cli.main(["train", "--resume", str(folder)]) == 0
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["step"] for row in rows] == list(range(6))
+
+
+def test_resuming_refuses_to_change_what_a_run_began_with(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--resume", str(trained), "--lr", "1e-4", "--seed", "7"]) == 2
+    assert capsys.readouterr().err == "gptcore: a run goes on as it began: lr, seed can't be changed with --resume\n"
+
+
+def test_a_rate_below_the_presets_minimum_takes_the_minimum_along() -> None:
+    arguments = cli._arguments().parse_args(["train", "--preset", "class", "--lr", "1e-5"])
+    assert cli._settings(arguments).min_lr == 1e-5

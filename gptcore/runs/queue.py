@@ -86,7 +86,8 @@ class Dispatcher(threading.Thread):
         self._reap()
         runs = [(run, run.status["state"]) for run in self.store]
         for run, state in runs:
-            if state == "running" and run.id not in self.children and not run.is_alive:
+            gone = state == "running" and run.id not in self.children and not run.is_alive
+            if gone and not run.has_ended:  # read again: it may have ended well since the first look
                 run.update_status(state="interrupted", reason="the training process is gone")
         busy = sum(threads_of(run) for run, state in runs if state == "running" or run.id in self.children)
         for run, state in runs:

@@ -42,8 +42,8 @@ def torch_is_here() -> bool:
 def wait_for_torch() -> None:
     """Hold a page that needs PyTorch, with a line that says so."""
     begin()
+    line = st.empty()  # at every run, needed or not: else all that follows would change its place after the first
     if not _torch_is_here.is_set():
-        with st.empty():
-            st.caption("PyTorch is being loaded; the first page after a start waits two seconds for it.")
-            _torch_is_here.wait()
-            st.empty()
+        line.caption("PyTorch is being loaded; the first page after a start waits two seconds for it.")
+        _torch_is_here.wait()
+        line.empty()

@@ -20,7 +20,9 @@ GROWN = f"past => document.body.innerText.includes('running · step') && ({POINT
 
 def state(page: Page) -> Locator:
     """The line above the chart: "running · step 12 of 400 · ..."."""
-    return page.get_by_test_id("stCaptionContainer").filter(has_text=re.compile(r"step [\d,]+ of [\d,]+|queued$"))
+    # Streamlit shows the former one beside it for a moment while the page is drawn anew.
+    line = re.compile(r"step [\d,]+ of [\d,]+|queued$")
+    return page.get_by_test_id("stCaptionContainer").filter(has_text=line).first
 
 
 def steps_done(page: Page) -> int:

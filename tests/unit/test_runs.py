@@ -631,10 +631,10 @@ def test_one_dispatcher_works_on_a_folder_and_the_next_takes_over(
         second.start()
         time.sleep(2 * queue.LOOK_SECONDS)
         assert second.children == {}
-        first.stop()
-        first.join()
-        next_run = add(second, threads=1)
         with run.lock.acquire():  # its child lives on
+            first.stop()
+            first.join()
+            next_run = add(second, threads=1)
             until(lambda: next_run.id in second.children)
             assert run.status["state"] == "running"
     finally:

@@ -1,7 +1,5 @@
 """Loss: one window of the thread's text, from scores to one number, step by step."""
 
-import math
-
 import pandas as pd
 import streamlit as st
 
@@ -10,11 +8,10 @@ from gptcore.config import GPTConfig
 from gptcore.figures.bars import loss_bars
 from gptcore.figures.theme import marked
 from gptcore.parameters import part_groups
-from pages._ui import chips, frame, passage
+from pages._ui import chips, frame, passage, predict
 from pages._ui.passage import Passage
 
 PRICES = (0.9, 0.5, 0.1, 0.01, 0.001)
-ANSWERS = ("double", "a little more", "the same")
 
 frame.lesson("loss")
 
@@ -82,25 +79,15 @@ def _prices(seen: Passage) -> None:
 
 def _try_it(seen: Passage) -> None:
     halved = seen.table["probability"].map(lambda p: loss.surprise(p / 2)).mean()
-    offers = dict(zip(ANSWERS, (2 * seen.loss, halved, seen.loss), strict=True))
-    st.markdown(
-        f"**Try it.** The mean loss is {seen.loss:.2f} nats. If the model had given each token that came only *half* "
-        "as much probability, what would it be?"
-    )
-    answer = st.segmented_control(
-        "Your guess",
-        ANSWERS,
-        format_func=lambda name: f"{name}: {offers[name]:.2f}",
-        key="loss_answer",
-        label_visibility="collapsed",
-    )
-    if answer is None:
-        return
-    right = math.isclose(offers[answer], halved, abs_tol=0.005)
-    (st.success if right else st.info)(
-        f"{'Yes' if right else 'Not quite'}: {halved:.2f}. Half the probability costs {loss.surprise(0.5):.2f} nats "
-        f"more (ln 2), whatever the token cost before. The perplexity doubles, to {loss.perplexity(halved):,.1f}.",
-        icon=":material/check_circle:" if right else ":material/lightbulb:",
+    double, more, same = (f"{offer:.2f}" for offer in (2 * seen.loss, halved, seen.loss))
+    predict.choice(
+        "loss",
+        f"The mean loss is {seen.loss:.2f} nats. If the model had given each token that came only *half* as much "
+        "probability, what would it be?",
+        [double, more, same],
+        more,
+        f"Half the probability costs {loss.surprise(0.5):.2f} nats more (ln 2), whatever the token cost before. The "
+        f"perplexity doubles, to {loss.perplexity(halved):,.1f}.",
     )
 
 

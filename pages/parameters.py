@@ -14,7 +14,7 @@ from gptcore.parameters import (
     training_memory,
     well_known_counts,
 )
-from pages._ui import choices, frame, ledger, shape, thread
+from pages._ui import choices, frame, ledger, predict, shape, thread
 
 GROWTHS = (2, 3, 4, 8)
 
@@ -26,24 +26,14 @@ def _try_it(config: GPTConfig, total: int) -> None:
         return
     wider = count_parameters(replace(config, emb_dim=2 * config.emb_dim))
     growth = wider / total
-    st.markdown(
-        f"**Try it.** Double the width, from {config.emb_dim:,} to {2 * config.emb_dim:,}. How many times as many "
-        "parameters will this model have?"
-    )
-    guess = st.segmented_control(
-        "Your guess",
-        GROWTHS,
-        format_func=lambda times: f"about {times}",
-        key="parameters_guess",
-        label_visibility="collapsed",
-    )
-    if guess is None:
-        return
-    right = guess == min(GROWTHS, key=lambda times: abs(times - growth))
-    (st.success if right else st.info)(
-        f"{'Yes' if right else 'Not quite'}: {growth:.2f} times, {wider:,}. The dictionary and the positions double; "
-        "the blocks' matrices grow in both directions, fourfold.",
-        icon=":material/check_circle:" if right else ":material/lightbulb:",
+    predict.choice(
+        "parameters",
+        f"Double the width, from {config.emb_dim:,} to {2 * config.emb_dim:,}. How many times as many parameters will "
+        "this model have?",
+        [f"about {times}" for times in GROWTHS],
+        f"about {min(GROWTHS, key=lambda times: abs(times - growth))}",
+        f"{growth:.2f} times, {wider:,}. The dictionary and the positions double; the blocks' matrices grow in both "
+        "directions, fourfold.",
     )
 
 

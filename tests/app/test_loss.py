@@ -218,12 +218,13 @@ def test_a_students_text_is_shown_letter_by_letter_and_never_as_markdown(lesson:
     assert ":red" not in prose(page)
 
 
-@pytest.mark.parametrize(("answer", "right"), [("double", False), ("a little more", True), ("the same", False)])
-def test_the_question_is_scored_from_the_window(page: AppTest, untrained: GPTModel, answer: str, right: bool) -> None:
-    page.button_group("loss_answer").set_value(answer).run()
-    halved = -(expected(untrained, training_ids(), 0, 16)["probability"] / 2).map(math.log).mean()
+@pytest.mark.parametrize("right", [True, False])
+def test_the_question_is_scored_from_the_window(page: AppTest, untrained: GPTModel, right: bool) -> None:
+    probabilities = expected(untrained, training_ids(), 0, 16)["probability"]
+    halved, mean = (-(probabilities / share).map(math.log).mean() for share in (2, 1))
+    page.button_group("loss_predict_choice").set_value(f"{halved if right else mean:.2f}").run()
     (verdict,) = page.success if right else page.info
-    assert verdict.value.startswith(f"{'Yes' if right else 'Not quite'}: {halved:.2f}.")
+    assert verdict.value.startswith("Yes. Half" if right else f"It is {halved:.2f}. Half")
 
 
 def test_the_slips_are_answered_by_numbers(page: AppTest) -> None:

@@ -183,10 +183,10 @@ def test_the_question_is_scored_from_the_ledger(page: AppTest, preset: str, righ
     select(page, preset)
     config = MODEL_PRESETS[preset]
     growth = count_parameters(replace(config, emb_dim=2 * config.emb_dim)) / count_parameters(config)
-    page.button_group("parameters_guess").set_value(right).run()
-    assert page.success[0].value.startswith(f"Yes: {growth:.2f} times")
-    page.button_group("parameters_guess").set_value(8).run()
-    assert page.info[0].value.startswith(f"Not quite: {growth:.2f} times")
+    page.button_group("parameters_predict_choice").set_value(f"about {right}").run()
+    assert page.success[0].value.startswith(f"Yes. {growth:.2f} times")
+    page.button_group("parameters_predict_choice").set_value("about 8").run()
+    assert page.info[0].value.startswith(f"It is about {right}. {growth:.2f} times")
 
 
 def test_the_recorded_run_is_left_alone(page: AppTest) -> None:

@@ -418,8 +418,8 @@ def test_the_metrics_that_train_writes_are_plain_json(trained: Path) -> None:
     def no_constant(name: str) -> None:
         raise AssertionError(f"{name} is no JSON")
 
-    for line in (trained / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        json.loads(line, parse_constant=no_constant)
+    lines = (trained / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert all(json.loads(line, parse_constant=no_constant) for line in lines)
 
 
 def test_ctrl_c_stops_after_a_step_and_the_run_goes_on_where_it_stood(

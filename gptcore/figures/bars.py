@@ -77,11 +77,12 @@ def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int 
         line={"color": TRAIN, "width": 2.5},
         hovertemplate="%{y:.2f}",
     )
+    # Named in the key: beside the line its label would lie upon the bars of an untrained model.
     figure.add_hline(
         y=blind,
         line={"color": CUT, "dash": "dot"},
-        annotation_text=f"a blind guess: ln V = {blind:.2f}",
-        annotation_position="top left",
+        name=f"a blind guess: ln V = {blind:.2f}",
+        showlegend=True,
     )
     figure.update_xaxes(
         title="target token",
@@ -90,5 +91,5 @@ def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int 
         ticktext=[visible(token) for token in tokens],
         tickangle=-60,
     )
-    figure.update_yaxes(title="loss (nats)", range=[0, 1.15 * max(blind, float(table["loss"].max()))])
+    figure.update_yaxes(title="loss (nats)", rangemode="tozero")
     return figure

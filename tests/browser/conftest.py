@@ -181,5 +181,7 @@ def from_menu(arrive: Callable[[Page, Lesson], None]) -> Callable[[Page, Lesson]
         if folded:  # it would stay open over the page
             page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
         arrive(page, lesson)
+        if folded:  # it slides: what is looked at next should not lie under it
+            expect(page.get_by_test_id("stSidebar")).not_to_be_in_viewport()
 
     return click

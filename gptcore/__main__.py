@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptcore train | generate | tokens | parameters``.
+"""The command line: ``python -m gptcore train | generate | tokens | parameters | serve-runs``.
 
 Exit codes: 0 all is well; 1 the work failed; 2 the request can't be carried out as it stands; 130 interrupted.
 An error is one line that says what, which value, and what to do.
@@ -41,10 +41,12 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "min_lr": float,
     "grad_clip": float,
     "threads": int,
+    "max_minutes": float,
 }
 
 TRAIN_FLAGS = ("reference", "compact_vocab", "end_of_text")
 TRAIN_FIELDS = (*TRAIN_OVERRIDES, *TRAIN_FLAGS)
+MOVABLE = ("epochs", "steps", "max_minutes")  # where a run ends may be moved when it goes on
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -58,6 +60,7 @@ def _arguments() -> argparse.ArgumentParser:
     ledger = commands.add_parser("parameters", help="count a model's parameters, part by part")
     ledger.add_argument("--preset", choices=MODEL_PRESETS, default="book-124m", help="the model's shape")
     ledger.add_argument("--all", action="store_true", help="every tensor instead of five lines")
+    commands.add_parser("serve-runs", help="train what the pages queue, in a process that outlives the web server")
     return parser
 
 
@@ -66,7 +69,10 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=MODEL_PRESETS, default="class", help="model and settings to start from")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the run")
     parser.add_argument(
-        "--resume", type=Path, metavar="DIR", help="go on with the run in this folder; --epochs or --steps move its end"
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the run in this folder; --epochs, --steps or --max-minutes move its end",
     )
     for flag in TRAIN_FLAGS:
         name = f"--{flag.replace('_', '-')}"
@@ -115,9 +121,9 @@ def train(arguments: argparse.Namespace) -> int:
         run = Run(arguments.resume)
         if run.is_alive:  # before its status is touched
             raise RuntimeError(f"another process is training {run.folder}; wait for it, or cancel it")
-        if fixed := sorted(set(_said(arguments, TRAIN_FIELDS)) - {"epochs", "steps"}):
+        if fixed := sorted(set(_said(arguments, TRAIN_FIELDS)) - {*MOVABLE}):
             raise ValueError(f"a run goes on as it began: {', '.join(fixed)} can't be changed with --resume")
-        run.reopen(**_said(arguments, ("epochs", "steps")))
+        run.reopen(**_said(arguments, MOVABLE))
     elif arguments.text is None or arguments.out is None:
         raise ValueError("train needs --text and --out, or --resume")
     else:
@@ -209,10 +215,34 @@ def parameters(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def serve_runs(_arguments: argparse.Namespace) -> int:
+    """Train queued runs until Ctrl-C or a signal to end; runs under way are then saved, and go on at the next start."""
+    from gptcore.paths import runs_home
+    from gptcore.runs.dispatcher import Dispatcher
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    dispatcher = Dispatcher(runs_home())
+    dispatcher.start()
+    print(f"training what is queued in {runs_home()}; Ctrl-C ends it", file=sys.stderr)
+    try:
+        while dispatcher.is_alive():
+            dispatcher.join(1)
+    except KeyboardInterrupt:
+        dispatcher.close()
+        return 0
+    raise RuntimeError(f"no run can be trained in {runs_home()}: it can't be written")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; see the module's head for the exit codes."""
     arguments = _arguments().parse_args(argv)
-    commands = {"train": train, "generate": generate, "tokens": tokens, "parameters": parameters}
+    commands = {
+        "train": train,
+        "generate": generate,
+        "tokens": tokens,
+        "parameters": parameters,
+        "serve-runs": serve_runs,
+    }
     try:
         return commands[arguments.command](arguments)
     except (ValueError, FileExistsError) as error:

@@ -73,6 +73,8 @@ def _save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     try:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, draft, metadata=header)
         publish(draft, path)
+    except SafetensorError as error:  # its way to say that the disk is full or can't be written
+        raise OSError(f"{path.name} can't be written: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from gptcore.config import MODEL_PRESETS, GPTConfig
+from gptcore.config import MODEL_PRESETS, GPTConfig, Optimiser
 
 if TYPE_CHECKING:  # counting needs no PyTorch
     from torch import nn
@@ -164,3 +164,14 @@ def training_memory(config: GPTConfig, batch_size: int) -> dict[str, int]:
         "activations": tokens * config.n_layers * per_block * FLOAT32_BYTES,
         "logits": 3 * tokens * config.vocab_size * FLOAT32_BYTES,
     }
+
+
+def training_disk(config: GPTConfig, optimiser: Optimiser) -> dict[str, int]:
+    """What a run keeps on the disk, in bytes, by purpose: the best weights, and two states to go on from.
+
+    >>> sum(training_disk(GPTConfig(context_length=256), "adamw").values()) // 2**20
+    4337
+    """
+    weights = count_parameters(config) * FLOAT32_BYTES
+    state = weights * (3 if optimiser == "adamw" else 2)  # AdamW keeps two numbers a weight, SGD with momentum one
+    return {"best weights": weights, "checkpoints": 2 * state}

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -27,52 +28,13 @@ from gptcore.batches import TrainingData, book_plain_order, book_shuffled_order,
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.loss import mean_loss
 from gptcore.model import GPTModel
+from gptcore.records import DivergedError, Record, Sample, StepRecord, StoppedError, UntrainedRecord
 from gptcore.sampling import generate
 from gptcore.schedule import learning_rate
 from gptcore.windows import make_windows
 
 SGD_MOMENTUM = 0.9
-
-
-class DivergedError(ArithmeticError):
-    """The loss is no longer a number; the last finite weights are unharmed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What the model says after ``step`` when asked to go on; step -1 is before any update."""
-
-    step: int
-    prompt: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class UntrainedRecord:
-    """Losses before any update, in nats a token; no validation loss where no window fits."""
-
-    train_loss: float
-    val_loss: float | None
-    sample: Sample
-
-
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """One update. Losses are in nats a token; ``seconds`` counts from the start of the run, evaluations included."""
-
-    step: int
-    epoch: int
-    tokens_seen: int
-    batch_loss: float
-    grad_norm: float
-    lr: float
-    seconds: float
-    train_loss: float | None = None
-    val_loss: float | None = None
-    sample: Sample | None = None
-
-
-Record = UntrainedRecord | StepRecord
+Stop = Callable[[], bool]  # asked now and then; true ends the run as soon as may be
 
 
 @dataclass(slots=True)
@@ -178,13 +140,24 @@ def next_batch(state: TrainingState) -> tuple[Tensor, Tensor]:
     return inputs[chosen], targets[chosen]
 
 
-def _mean_over_batches(state: TrainingState, ids: Tensor, order: Tensor, batches: int | None) -> float | None:
+def never() -> bool:
+    """Nobody asks for an end."""
+    return False
+
+
+def _mean_over_batches(
+    state: TrainingState, ids: Tensor, order: Tensor, batches: int | None, stop: Stop
+) -> float | None:
     """The unweighted mean of batch losses in evaluation mode; None where the part holds no window."""
     inputs, targets = state.windows(ids)
     state.model.eval()
+    losses = []
     with torch.no_grad():
-        chunks = torch.split(order, state.config.batch_size)[:batches]
-        losses = [batch_loss(state, inputs[chosen], targets[chosen]).item() for chosen in chunks if len(chosen)]
+        for chosen in torch.split(order, state.config.batch_size)[:batches]:
+            if stop():
+                raise StoppedError
+            if len(chosen):
+                losses.append(batch_loss(state, inputs[chosen], targets[chosen]).item())
     return sum(losses) / len(losses) if losses else None
 
 
@@ -193,7 +166,7 @@ def _spread(windows: int, wanted: int) -> Tensor:
     return torch.linspace(0, windows - 1, min(wanted, windows)).round().long() if windows else torch.arange(0)
 
 
-def evaluate(state: TrainingState) -> tuple[float | None, float | None]:
+def evaluate(state: TrainingState, stop: Stop = never) -> tuple[float | None, float | None]:
     """Training and validation loss in evaluation mode, on the same number of batches where there are as many.
 
     A reference run follows the book: new loaders are made, the training one shuffled, and that moves the global
@@ -201,6 +174,9 @@ def evaluate(state: TrainingState) -> tuple[float | None, float | None]:
 
     Returns:
         Mean nats a token over at most ``eval_batches`` batches of each part.
+
+    Raises:
+        StoppedError: ``stop`` said so between two batches.
     """
     batches = state.config.eval_batches
     # drop_last holds for the book's training loader at evaluation, too.
@@ -209,34 +185,35 @@ def evaluate(state: TrainingState) -> tuple[float | None, float | None]:
     validation = len(state.windows(state.data.validation_ids)[0])
     if state.config.reference:
         train_order = book_shuffled_order(all_train)[:train_windows]
-        train_loss = _mean_over_batches(state, state.data.train_ids, train_order, batches)
+        train_loss = _mean_over_batches(state, state.data.train_ids, train_order, batches, stop)
         validation_order = book_plain_order(validation)
     else:
         wanted = batches * state.config.batch_size
-        train_loss = _mean_over_batches(state, state.data.train_ids, _spread(all_train, wanted), None)
+        train_loss = _mean_over_batches(state, state.data.train_ids, _spread(all_train, wanted), None, stop)
         validation_order = _spread(validation, wanted)
-    return train_loss, _mean_over_batches(state, state.data.validation_ids, validation_order, batches)
+    return train_loss, _mean_over_batches(state, state.data.validation_ids, validation_order, batches, stop)
 
 
-def untrained(state: TrainingState) -> UntrainedRecord:
+def untrained(state: TrainingState, stop: Stop = never) -> UntrainedRecord:
     """Losses and sample before any update, over all windows in a reference run; draws no random number."""
     losses = []
     for ids in (state.data.train_ids, state.data.validation_ids):
         windows = len(state.windows(ids)[0])
         wanted = windows if state.config.reference else state.config.eval_batches * state.config.batch_size
-        losses.append(_mean_over_batches(state, ids, _spread(windows, wanted), None))
+        losses.append(_mean_over_batches(state, ids, _spread(windows, wanted), None, stop))
     train_loss, val_loss = losses
     if train_loss is None:
         raise ValueError("the training text holds no window")
-    return UntrainedRecord(train_loss, val_loss, say(state, -1))
+    return UntrainedRecord(train_loss, val_loss, say(state, -1, stop))
 
 
-def say(state: TrainingState, step: int) -> Sample:
-    """Let the model go on with the prompt, greedily; no global random number is drawn."""
+def say(state: TrainingState, step: int, stop: Stop = never) -> Sample:
+    """Let the model go on with the prompt, greedily; no global random number is drawn. Stops between tokens."""
     tokenizer, prompt = state.data.tokenizer, state.data.prompt
     ids = tokenizer.encode(prompt)
     drawn = generate(state.model, ids, SamplingConfig(temperature=0.0), state.config.sample_tokens)
-    return Sample(step, prompt, tokenizer.decode(ids + [token.token_id for token in drawn]))
+    said = [token.token_id for token in takewhile(lambda _: not stop(), drawn)]
+    return Sample(step, prompt, tokenizer.decode(ids + said))
 
 
 def _sample_is_due(state: TrainingState, done: int, evaluated: bool) -> bool:
@@ -246,7 +223,7 @@ def _sample_is_due(state: TrainingState, done: int, evaluated: bool) -> bool:
     return evaluated if state.config.sample_at == "evaluation" else done % state.batches_per_epoch == 0
 
 
-def train(state: TrainingState) -> Iterator[Record]:
+def train(state: TrainingState, stop: Stop = never) -> Iterator[Record]:
     """Train from where the state stands to the end, one record at a time.
 
     Between two records the state is whole: it may be saved there, and a run that goes on from it gives the same
@@ -254,33 +231,29 @@ def train(state: TrainingState) -> Iterator[Record]:
 
     Args:
         state: A new run (``new_state``) or one that was loaded; changed in place.
+        stop: Asked between updates, batches of an evaluation and tokens of a sample. Once it says so, what is under
+            way ends there: an update that was made is still reported, without the losses that were not measured.
 
     Yields:
         At a new run's start an UntrainedRecord; then one StepRecord per update, with losses where it was evaluated.
 
     Raises:
         DivergedError: The loss is NaN or infinite.
+        StoppedError: Stopped before the first update, or a reference run inside an evaluation.
     """
     started = time.perf_counter() - state.seconds
     total, per_epoch = state.total_steps, state.batches_per_epoch
     tokens_per_step = state.config.batch_size * state.model.config.context_length
     if state.step == 0:
-        yield untrained(state)
-    while state.step < total:
+        yield untrained(state, stop)
+    while state.step < total and not stop():
         step = state.step
         inputs, targets = next_batch(state)
         lr = learning_rate(step, total, state.config)
         for group in state.optimiser.param_groups:
             group["lr"] = lr
         loss, grad_norm = update(state, inputs, targets)
-        evaluated = step % state.config.eval_every == 0 or (step + 1 == total and not state.config.reference)
-        train_loss, val_loss = evaluate(state) if evaluated else (None, None)
-        if not all(value is None or math.isfinite(value) for value in (train_loss, val_loss)):
-            raise _diverged(state)
-        try:
-            sample = say(state, step) if _sample_is_due(state, step + 1, evaluated) else None
-        except ValueError as error:
-            raise _diverged(state) from error
+        train_loss, val_loss, sample = _look(state, step, stop)
         state.step += 1
         state.seconds = time.perf_counter() - started
         yield StepRecord(
@@ -295,3 +268,21 @@ def train(state: TrainingState) -> Iterator[Record]:
             val_loss=val_loss,
             sample=sample,
         )
+
+
+def _look(state: TrainingState, step: int, stop: Stop) -> tuple[float | None, float | None, Sample | None]:
+    """Both losses and a sample after an update, where they are due and nobody stops the run."""
+    last = step + 1 == state.total_steps
+    evaluated = step % state.config.eval_every == 0 or (last and not state.config.reference)
+    try:
+        losses = evaluate(state, stop) if evaluated else (None, None)
+        if not all(value is None or math.isfinite(value) for value in losses):
+            raise _diverged(state)
+        sample = say(state, step, stop) if _sample_is_due(state, step + 1, evaluated) else None
+    except StoppedError:
+        if state.config.reference:
+            raise
+        return None, None, None
+    except ValueError as error:
+        raise _diverged(state) from error
+    return (*losses, sample)

@@ -1,12 +1,14 @@
-"""What all tests share: no network, the data beside the repository, a browser.
+"""What all tests share: no network, threads as they were, the data beside the repository, a browser.
 
-Nothing is seeded and no thread count is set here: a test that draws random numbers seeds them itself.
+Nothing is seeded here: a test that draws random numbers seeds them itself.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,19 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before() -> Iterator[None]:
+    """A run sets how many threads PyTorch takes in its process; the next test finds them as they were.
+
+    PyTorch is not loaded for this: a test that does without it need not wait for it.
+    """
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    if torch:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,7 @@ def _add_batches(figure: go.Figure, metrics: pd.DataFrame, x: Axis) -> None:
         x=metrics[x],
         y=metrics["batch_loss"],
         name="each batch",
+        mode="lines",
         line={"color": TRAIN, "width": 1},
         opacity=0.3,
         hovertemplate="%{y:.3f}",

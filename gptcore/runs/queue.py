@@ -1,111 +1,189 @@
-"""Who trains when: one thread per data folder that starts queued runs as cores come free.
+"""Who may train, and when: what a run needs, whose turn it is, how long the others wait.
 
-How to read it: ``start`` is the one place where a run becomes a process; ``Dispatcher.tick`` is one look at the folder,
-repeated for as long as the server lives. The dispatcher remembers nothing that the run folders don't say, apart from
-the children it has to reap, so it can be lost and started again.
+How to read it: ``look`` reads a run's ticket; ``turns`` is the whole rule of fairness; ``waits`` plays it through.
+Everything here is a function of what the folders say. What is left out: the way into the queue (``requests``), and the
+thread that acts on it (``dispatcher``).
 
-Only one dispatcher works on a folder (a file lock sees to it); others wait until it is gone.
+The rule: among those who wait, first whoever has the fewest runs under way, then whoever has used the least of the
+machine so far, then whoever came first. So thirty students take turns, and one who submits many delays nobody else.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import subprocess
-import sys
-import threading
-from pathlib import Path
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
+from gptcore.config import GPTConfig, TrainConfig
+from gptcore.machine import MIB, cores
+from gptcore.parameters import training_disk, training_memory
+from gptcore.runs.store import ENDED, Run, RunStore
 
-from gptcore.machine import cores
-from gptcore.paths import REPOSITORY
-from gptcore.runs.store import Run, RunStore
-
-LOOK_SECONDS = 0.2
-LOGGER = logging.getLogger(__name__)
-
-
-def threads_of(run: Run) -> int:
-    """The cores that a run asks for, at most all of them."""
-    return min(run.train_config.threads or cores(), cores())
+WAITING = ("queued", "interrupted")
+LEAST_DISK = 100 * MIB  # a run may always use this much
+PROCESS_BYTES = 400 * MIB  # Python with PyTorch, before there is a model
+SERVER_BYTES = 600 * MIB  # left to the server
+QUEUE_FILE = "queue.json"  # the dispatcher's view, for pages: derived from the folders, safe to lose
 
 
-def start(run: Run) -> subprocess.Popen[bytes]:
-    """Start the child process that trains a run. What it prints goes to ``worker.log`` in the run's folder."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads_of(run)), "PYTHONPATH": str(REPOSITORY)}
-    with (run.folder / "worker.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "gptcore.runs.worker", str(run.folder)],
-            cwd=REPOSITORY,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+class Needs(NamedTuple):
+    """What a run takes from the machine, in bytes, apart from the process itself."""
+
+    memory: int
+    disk: int
 
 
-class Dispatcher(threading.Thread):
-    """Looks at the runs of one folder a few times a second and starts what may start.
+def needs(shape: GPTConfig, training: TrainConfig) -> Needs:
+    """What a run will need, from its configuration alone.
 
     Args:
-        root: The folder of runs; made if missing.
+        shape: The model as it is trained: with a compact vocabulary, the size that the text gives it.
+        training: The settings.
+    """
+    memory = sum(training_memory(shape, training.batch_size).values())
+    return Needs(memory, max(LEAST_DISK, sum(training_disk(shape, training.optimiser).values())))
+
+
+class Ticket(NamedTuple):
+    """One look at a run.
+
+    Attributes:
+        attempt: How often a process has taken it up.
+        threads: Cores that it asks for.
+        memory: Bytes that it needs beside the process itself.
+        used: Core-seconds that it has used so far.
+        kind: Runs of one kind take equally long for a step.
+        step_seconds: Seconds a step so far; None before the first.
+        steps_left: None where the number of steps is not known yet.
     """
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(name="dispatcher", daemon=True)
-        self.store = RunStore(root)
-        self.children: dict[str, tuple[Run, subprocess.Popen[bytes]]] = {}
-        self._stopping = threading.Event()
+    run: Run
+    number: int
+    owner: str
+    state: str
+    attempt: int
+    threads: int
+    memory: int
+    used: float
+    kind: str
+    step_seconds: float | None
+    steps_left: int | None
 
-    def run(self) -> None:
-        """Wait to be the only dispatcher, then look at the folder until told to stop."""
-        self.store.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.store.root / "dispatcher.lock")
-        while not self._stopping.is_set():
-            try:
-                with lock.acquire(blocking=False):
-                    self._work()
-            except Timeout:
-                self._stopping.wait(LOOK_SECONDS)
 
-    def stop(self) -> None:
-        """End the thread; children go on, and the next dispatcher finds them by their locks."""
-        self._stopping.set()
+def look(run: Run) -> Ticket:
+    """Read what the queue has to know of a run.
 
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.tick()
-            except (OSError, ValueError):  # a folder deleted under our eyes must not end everybody's queue
-                LOGGER.exception("the dispatcher could not read %s", self.store.root)
-            self._stopping.wait(LOOK_SECONDS)
+    Raises:
+        OSError: The folder was deleted.
+        ValueError: The folder holds something that is no run of this version.
+    """
+    try:
+        return _ticket(run, run.config, run.status)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{run.folder} holds no run of this version") from error
 
-    def tick(self) -> None:
-        """Reap what ended, name what was lost, start what may start, the oldest first."""
-        self._reap()
-        runs = [(run, run.status["state"]) for run in self.store]
-        for run, state in runs:
-            gone = state == "running" and run.id not in self.children and not run.is_alive
-            if gone and not run.has_ended:  # read again: it may have ended well since the first look
-                run.update_status(state="interrupted", reason="the training process is gone")
-        busy = sum(threads_of(run) for run, state in runs if state == "running" or run.id in self.children)
-        for run, state in runs:
-            if state != "queued" or run.id in self.children:
-                continue
-            if run.was_asked_to_stop:
-                run.update_status(state="cancelled")
-            elif busy == 0 or busy + threads_of(run) <= cores():
-                self.children[run.id] = (run, start(run))
-                busy += threads_of(run)
-            else:
-                break  # nobody overtakes
 
-    def _reap(self) -> None:
-        for run_id, (run, child) in list(self.children.items()):
-            code = child.poll()
-            if code is None:
-                continue
-            del self.children[run_id]
-            if run.folder.is_dir() and not run.has_ended:
-                run.update_status(state="failed", reason=f"the training process ended with code {code}")
+def _ticket(run: Run, config: dict[str, Any], status: dict[str, Any]) -> Ticket:
+    training, plan = config["training"], config.get("plan", {})
+    threads = min(training["threads"] or cores(), cores())
+    done, seconds = status.get("step", -1) + 1, status.get("seconds", 0.0)
+    total = status.get("total_steps", plan.get("steps"))
+    alike = {name: training[name] for name in ("batch_size", "precision", "compact_vocab", "reference", "eval_every")}
+    return Ticket(
+        run=run,
+        number=config.get("number", 0),
+        owner=config.get("owner") or run.id,
+        state=status["state"],
+        attempt=status.get("attempt", 0),
+        threads=threads,
+        memory=plan.get("memory", 0),
+        used=seconds * threads,
+        kind=json.dumps([config["model"], alike, threads], sort_keys=True),
+        step_seconds=seconds / done if done > 0 else None,
+        steps_left=None if total is None else max(0, total - done),
+    )
+
+
+def slots_of(ticket: Ticket) -> int:
+    """The slots that a run takes, of one per core: all but one at most, so that others can always start."""
+    return min(ticket.threads, max(1, cores() - 1))
+
+
+def turns(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """Those who wait, in the order in which they are to start."""
+    taken = Counter(ticket.owner for ticket in tickets if ticket.state == "running")
+    used: defaultdict[str, float] = defaultdict(float)
+    for ticket in tickets:
+        used[ticket.owner] += ticket.used
+    waiting = [ticket for ticket in tickets if ticket.state in WAITING]
+    order = []
+    while waiting:
+        following = min(waiting, key=lambda ticket: (taken[ticket.owner], used[ticket.owner], ticket.number))
+        waiting.remove(following)
+        taken[following.owner] += 1
+        order.append(following)
+    return order
+
+
+def fits(ticket: Ticket, running: Sequence[Ticket], limit: int) -> bool:
+    """Whether a run may start beside those that run; alone it always may, because it was checked when submitted."""
+    slots = sum(map(slots_of, running)) + slots_of(ticket)
+    memory = SERVER_BYTES + sum(each.memory + PROCESS_BYTES for each in (*running, ticket))
+    return not running or (slots <= cores() and memory <= limit)
+
+
+def _seconds_left(tickets: Sequence[Ticket]) -> dict[str, float]:
+    """How long each run will still take, from its own pace or that of others of its kind; infinite if unknown."""
+    paces: defaultdict[str, list[float]] = defaultdict(list)
+    for ticket in tickets:
+        if ticket.step_seconds is not None:
+            paces[ticket.kind].append(ticket.step_seconds)
+
+    def left(ticket: Ticket) -> float:
+        pace = ticket.step_seconds or (median(paces[ticket.kind]) if ticket.kind in paces else math.inf)
+        return pace * (math.inf if ticket.steps_left is None else ticket.steps_left)
+
+    return {ticket.run.id: left(ticket) for ticket in tickets if ticket.state not in ENDED}
+
+
+def waits(tickets: Sequence[Ticket]) -> list[tuple[Ticket, float | None]]:
+    """Those who wait, in order, with the expected seconds until each starts.
+
+    None where that can't be said yet, because no run of a kind that comes before has been seen on this machine.
+    """
+    left = _seconds_left(tickets)
+    running = [ticket for ticket in tickets if ticket.state == "running"]
+    ends = [left[ticket.run.id] for ticket in running for _ in range(slots_of(ticket))]
+    free = sorted([0.0] * (cores() - len(ends)) + ends)  # when each slot is free again
+    expected = []
+    for ticket in turns(tickets):
+        slots = slots_of(ticket)
+        begin = free[slots - 1]
+        expected.append((ticket, begin if begin < math.inf else None))
+        free = sorted([begin + left[ticket.run.id]] * slots + free[slots:])
+    return expected
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run stands in the queue: 1 starts next. ``seconds`` is the expected wait, where it can be told."""
+
+    place: int
+    waiting: int
+    seconds: float | None
+
+
+def place(store: RunStore, run: Run) -> Place | None:
+    """A run's place as the dispatcher last saw it; None where it does not wait, or nobody has looked yet."""
+    try:
+        queue: list[dict[str, Any]] = json.loads((store.root / QUEUE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    for index, row in enumerate(queue):
+        if row["run"] == run.id:
+            return Place(index + 1, len(queue), row["seconds"])
+    return None

@@ -1,27 +1,31 @@
 """What a run is on disk: one folder, readable by anyone, the only truth there is.
 
-    config.json     text, model, training, versions: all it takes to do it again
+    config.json     text, model, training, owner, number, plan: all it takes to do it again, written once
     text.txt        the text itself
-    status.json     state, step, best evaluation, reason of an end
+    status.json     state, step, best evaluation, reason of an end; written by whoever holds the lock
     metrics.jsonl   one line per update
     samples.jsonl   what the model said, step -1 being before any update
     checkpoints/    whole states to resume from; last.safetensors is the newest of them
     best.safetensors  the weights with the best validation loss
     cancel          exists once someone asked the run to stop
+    lock            held by the process that trains; the system frees it when that process dies, however it dies
 
 How to read it: ``Run`` is one folder, ``RunStore`` the folder of folders. A run is looked up by its id, never by a path
-that someone typed.
+that someone typed. Beside the runs lies ``bell``: whoever adds a run, or asks one to stop, touches it, so that the
+dispatcher need not look at every folder all the time.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import platform
 import re
 import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,31 +35,17 @@ from filelock import FileLock, Timeout
 
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
 from gptcore.corpora import Text
+from gptcore.runs.files import read_lines, replace_json
 
 RUN_ID = re.compile(r"[a-z0-9]{16,32}")
-ENDED = ("done", "failed", "cancelled", "interrupted")
+ENDED = ("done", "failed", "cancelled")  # a queued or interrupted run goes on by itself
+BELL = "bell"
+PATIENCE_SECONDS = 10.0  # for another process that is adding a run, or looking whether one is alive
 
 
-def _replace_json(path: Path, value: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    draft.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    draft.replace(path)
-
-
-def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """The JSON lines of a file from an offset on; an unfinished last line is left for next time.
-
-    Returns:
-        The rows, and the offset from which to go on.
-    """
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            raw = file.read()
-    except FileNotFoundError:
-        return [], offset
-    whole = raw[: raw.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines() if line.strip()], offset + len(whole)
+def owner_of(token: str) -> str:
+    """The name under which the holder of a secret token owns runs: a hash, so that no file ever holds the token."""
+    return hashlib.sha256(f"glassbox-owner {token}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +58,11 @@ class Run:
     def id(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run; its folder may be deleted at any time."""
+        return (self.folder / "config.json").is_file()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -103,8 +98,11 @@ class Run:
         return status
 
     def update_status(self, **changes: Any) -> None:
-        """Change some fields of the status; a reader sees the former status or the new one, never half."""
-        _replace_json(self.folder / "status.json", self.status | changes | {"updated": time.time()})
+        """Change some fields of the status; a reader sees the former status or the new one, never half.
+
+        Whoever writes holds the run's lock, so that no two processes write at once.
+        """
+        replace_json(self.folder / "status.json", self.status | changes | {"updated": time.time()})
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Metric rows from an offset on (see ``read_lines``)."""
@@ -116,12 +114,18 @@ class Run:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether nothing more will come unless someone asks for it."""
         return self.status["state"] in ENDED
 
     @property
     def lock(self) -> FileLock:
-        """Held by the process that trains; the system frees it when that process dies, however it dies."""
+        """Held by the process that trains this run.
+
+        Raises:
+            FileNotFoundError: The run was deleted; to take its lock would bring the folder back.
+        """
+        if not self.exists:
+            raise FileNotFoundError(f"the folder of run {self.id} is gone")
         return FileLock(self.folder / "lock")
 
     @property
@@ -130,12 +134,21 @@ class Run:
         try:
             with self.lock.acquire(blocking=False):
                 return False
+        except FileNotFoundError:
+            return False
         except Timeout:
             return True
+
+    def ring(self) -> None:
+        """Tell the dispatcher, where this run lies in a store, that something about it has changed."""
+        bell = self.folder.parent / BELL
+        if bell.exists():
+            bell.touch()
 
     def ask_to_stop(self) -> None:
         """Ask the run to stop after its current step; asking twice is harmless."""
         (self.folder / "cancel").touch()
+        self.ring()
 
     @property
     def was_asked_to_stop(self) -> bool:
@@ -143,12 +156,18 @@ class Run:
         return (self.folder / "cancel").exists()
 
     def reopen(self, **training: Any) -> None:
-        """Make an ended run ready to go on from its last checkpoint, with other settings where they are given."""
-        config = self.config
-        config["training"] = to_json(replace(self.train_config, **training))
-        _replace_json(self.folder / "config.json", config)
-        (self.folder / "cancel").unlink(missing_ok=True)
-        self.update_status(state="queued", reason=None)
+        """Make an ended run ready to go on from its last checkpoint, with other settings where they are given.
+
+        Raises:
+            Timeout: A process is training it.
+        """
+        with self.lock.acquire(timeout=1):
+            config = self.config
+            config["training"] = to_json(replace(self.train_config, **training))
+            replace_json(self.folder / "config.json", config)
+            (self.folder / "cancel").unlink(missing_ok=True)
+            self.update_status(state="queued", reason=None, deaths=0)
+        self.ring()
 
     def weights(self, which: str) -> Path | None:
         """The file of the "best" or "last" weights, where there is one."""
@@ -156,7 +175,7 @@ class Run:
         return path if path.is_file() else None
 
 
-def create_run(folder: Path, text: Text, model: GPTConfig, training: TrainConfig) -> Run:
+def create_run(folder: Path, text: Text, model: GPTConfig, training: TrainConfig, **about: Any) -> Run:
     """Make a run's folder; nothing is trained yet.
 
     Args:
@@ -164,6 +183,7 @@ def create_run(folder: Path, text: Text, model: GPTConfig, training: TrainConfig
         text: What to learn from; a copy is kept with the run.
         model: The model's shape.
         training: The run's settings.
+        about: What else config.json is to hold: owner, number, plan.
 
     Raises:
         FileExistsError: The folder already holds something.
@@ -180,7 +200,7 @@ def create_run(folder: Path, text: Text, model: GPTConfig, training: TrainConfig
         "versions": {"python": platform.python_version(), "torch": version("torch"), "machine": platform.machine()},
         "created": time.time(),
     }
-    _replace_json(folder / "config.json", config)
+    replace_json(folder / "config.json", config | about)
     return Run(folder)
 
 
@@ -194,20 +214,78 @@ class RunStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def create(self, text: Text, model: GPTConfig, training: TrainConfig) -> Run:
-        """A new queued run with an id that can't be guessed."""
-        return create_run(self.root / secrets.token_hex(8), text, model, training)
+    @property
+    def bell(self) -> Path:
+        """The file that is touched when the dispatcher should look."""
+        return self.root / BELL
 
-    def _whole(self) -> Iterator[Run]:
-        """The runs in no order; a folder without config.json is being made, or is none of ours."""
-        if self.root.is_dir():
-            runs = (Run(path) for path in self.root.iterdir() if RUN_ID.fullmatch(path.name) and not path.is_symlink())
-            yield from (run for run in runs if (run.folder / "config.json").is_file())
+    @property
+    def lock(self) -> FileLock:
+        """Held while runs are counted and one is added."""
+        return FileLock(self.root / "submit.lock", timeout=PATIENCE_SECONDS)
+
+    def create(
+        self,
+        text: Text,
+        model: GPTConfig,
+        training: TrainConfig,
+        check: Callable[[], object] = lambda: None,
+        **about: Any,
+    ) -> Run:
+        """A new queued run with an id that can't be guessed, and the next number in the queue; the bell rings.
+
+        Args:
+            text: As for ``create_run``.
+            model: As for ``create_run``.
+            training: As for ``create_run``.
+            check: Called while nobody else can add a run; what it raises keeps this one out.
+            about: As for ``create_run``.
+
+        Raises:
+            OSError: The folder can't be written, or the disk is full; what was begun is removed.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = self.root / secrets.token_hex(8)
+        try:
+            with self.lock:
+                check()
+                number = 1 + max((number for number, _, _ in self._numbered()), default=0)
+                run = create_run(folder, text, model, training, number=number, **about)
+            self.bell.touch()
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return run
+
+    def delete(self, run: Run) -> None:
+        """Remove a run for good. Its folder leaves the list first, so that nobody meets half of it.
+
+        Raises:
+            Timeout: A process is training it: cancel it first.
+        """
+        hidden = self.root / f".deleted-{run.id}"
+        with run.lock.acquire(timeout=1):
+            (run.folder / "config.json").unlink()  # from here on it is no run, so no process will take it up
+        run.folder.replace(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+    def whole(self, run_id: str | None = None) -> Iterator[Run]:
+        """The runs, or the one with this id, in no order; a folder without config.json is being made, or not ours."""
+        paths = self.root.iterdir() if self.root.is_dir() else ()
+        named = (path for path in paths if RUN_ID.fullmatch(path.name) and run_id in (None, path.name))
+        yield from (run for run in map(Run, named) if not run.folder.is_symlink() and run.exists)
+
+    def _numbered(self) -> Iterator[tuple[int, float, Run]]:
+        """Number and date of each run; one whose config can't be read is left out, and stands in nobody's way."""
+        for run in self.whole():
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                config = run.config
+                yield int(config.get("number", 0)), float(config["created"]), run
 
     def __iter__(self) -> Iterator[Run]:
-        """All whole runs, the oldest first."""
-        yield from sorted(self._whole(), key=lambda run: (run.config["created"], run.id))
+        """All whole runs, the first submitted first."""
+        yield from (run for _, _, run in sorted(self._numbered(), key=lambda each: each[:2]))
 
     def find(self, run_id: str) -> Run | None:
         """The run with this id, or None: an id is compared with what is there, never joined to a path."""
-        return next((run for run in self._whole() if run.id == run_id), None)
+        return next(self.whole(run_id), None)

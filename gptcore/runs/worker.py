@@ -1,8 +1,12 @@
-"""The process that trains one run and writes down what happens.
+"""The process that trains: it waits, is handed a run's folder, trains it to its end, and waits again.
 
-How to read it: ``execute`` drives ``training.train`` and files its records; ``main`` is what a child process starts.
+It has PyTorch imported while it waits, so that a run begins at once. It trains one run at a time; if it dies, only that
+run is lost, and goes on from its last checkpoint in another process.
 
-What is left out: when a run may start (``queue``).
+How to read it: ``execute`` drives ``training.train`` and hands its records to the journal; ``main`` is what a child
+process starts; ``_Watch`` ends a process that outgrows what was set aside for its run.
+
+What is left out: when a run may start (``queue``), and how processes are started and buried (``dispatcher``).
 """
 
 from __future__ import annotations
@@ -10,100 +14,46 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, NoReturn
 
+import psutil
 import torch
 from filelock import Timeout
 
-from gptcore.batches import TrainingData, prepare
-from gptcore.checkpoint import CheckpointError, load_state, publish, save_state, save_weights
-from gptcore.machine import check_memory
+from gptcore.batches import prepare
+from gptcore.config import GPTConfig, TrainConfig
+from gptcore.corpora import Text
+from gptcore.machine import MIB, check_memory, cores
 from gptcore.parameters import training_memory
-from gptcore.runs.store import Run, read_lines
-from gptcore.training import (
-    DivergedError,
-    Record,
-    TrainingState,
-    UntrainedRecord,
-    new_state,
-    train,
-)
+from gptcore.records import DivergedError, Record, StoppedError
+from gptcore.runs.journal import Journal, last_state
+from gptcore.runs.store import Run
+from gptcore.training import TrainingState, new_state, train
 
 LOGGER = logging.getLogger(__name__)
-CHECKPOINT_SECONDS = 120.0
-CHECKPOINTS_KEPT = 2
 LOCK_SECONDS = 1.0  # whoever asks whether a run is alive holds its lock for an instant
+WATCH_SECONDS = 0.5
+SPARE_BYTES = 256 * MIB  # on top of one and a half times what the formula says
+RETIRE_BYTES = 200 * MIB  # a process that has grown this much between two runs makes room for a fresh one
+NICENESS = 10  # pages come before runs
+
+_terminated = threading.Event()
 
 
-class _Journal:
-    """Appends records to the run's files, each line whole."""
+class _End(NamedTuple):
+    """How a run ends; whether it makes sense to go on with it later."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.best: float | None = run.status.get("best", {}).get("val_loss")
-
-    def _append(self, name: str, row: dict[str, Any]) -> None:
-        with (self.run.folder / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    def file(self, record: Record, state: TrainingState) -> None:
-        """Write one record down; keep the weights when the validation loss is the best so far."""
-        if record.sample is not None:
-            self._append("samples.jsonl", asdict(record.sample))
-        row = asdict(record)
-        del row["sample"]
-        if isinstance(record, UntrainedRecord):
-            self.run.update_status(untrained=row)
-            return
-        self._append("metrics.jsonl", row)
-        if record.train_loss is not None:
-            self.run.update_status(step=record.step, seconds=record.seconds)
-        if record.val_loss is not None and (self.best is None or record.val_loss < self.best):
-            self.best = record.val_loss
-            save_weights(self.run.folder / "best.safetensors", state.model, state.data.tokenizer)
-            self.run.update_status(best={"step": record.step, "val_loss": record.val_loss})
-
-
-def save_checkpoint(run: Run, state: TrainingState) -> None:
-    """Save the whole state, call it the last one, and drop the oldest beyond two."""
-    folder = run.folder / "checkpoints"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"step-{state.step:06d}.safetensors"
-    save_state(path, state)
-    draft = run.folder / f".last.{os.getpid()}.part"
-    draft.unlink(missing_ok=True)
-    try:
-        os.link(path, draft)  # the same file under a second name: no second copy
-    except OSError:  # a file system without such links
-        shutil.copyfile(path, draft)
-    publish(draft, run.folder / "last.safetensors")
-    for old in sorted(folder.glob("step-*.safetensors"))[:-CHECKPOINTS_KEPT]:
-        old.unlink()
-
-
-def _cut_after(path: Path, step: int) -> None:
-    """Drop the lines of steps that a resumed run will do again, and an unfinished last line."""
-    rows, _ = read_lines(path)
-    kept = [row for row in rows if step > 0 and row["step"] < step]
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
-    publish(draft, path)
-
-
-def _last_whole_state(run: Run, data: TrainingData) -> TrainingState | None:
-    """The newest checkpoint that is whole; a damaged one gives way to the one before."""
-    for path in sorted((run.folder / "checkpoints").glob("step-*.safetensors"), reverse=True):
-        try:
-            return load_state(path, data, run.train_config)
-        except CheckpointError as error:
-            LOGGER.warning("%s; trying the checkpoint before", error)
-    return None
+    state: str
+    reason: str | None = None
+    can_go_on: bool = False
 
 
 def begin(run: Run) -> TrainingState:
@@ -116,10 +66,18 @@ def begin(run: Run) -> TrainingState:
     data = prepare(run.text, run.model_config, run.train_config)
     shape = replace(run.model_config, vocab_size=data.tokenizer.vocab_size)
     check_memory(sum(training_memory(shape, run.train_config.batch_size).values()), "this run")
-    state = _last_whole_state(run, data) or new_state(run.model_config, run.train_config, data)
-    for name in ("metrics.jsonl", "samples.jsonl"):
-        _cut_after(run.folder / name, state.step)
-    return state
+    return last_state(run, data) or new_state(run.model_config, run.train_config, data)
+
+
+def _why_stop(run: Run, minutes: float, limit: float | None) -> _End | None:
+    """The state that a run is to end in before its time, and the reason; None as long as it may go on."""
+    if run.was_asked_to_stop:
+        return _End("cancelled")
+    if _terminated.is_set():
+        return _End("interrupted", "the program was stopped; the run goes on when it is started again")
+    if limit is not None and minutes > limit:
+        return _End("failed", f"stopped at its limit of {limit:g} minutes")
+    return None
 
 
 def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = None) -> str:
@@ -130,56 +88,151 @@ def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = No
         watch: Called with every record, for a progress bar.
 
     Returns:
-        The state that the run ended in: "done", "cancelled" or "failed".
+        The state that the run ended in: "done", "cancelled", "interrupted" or "failed".
 
     Raises:
         Timeout: Another process is training this run.
+        FileNotFoundError: The run's folder was deleted.
+        OSError: The run's end could not be written.
     """
     with run.lock.acquire(timeout=LOCK_SECONDS):
+        me = psutil.Process()
+        process, attempt = {"pid": me.pid, "created": me.create_time()}, run.status.get("attempt", 0) + 1
+        run.update_status(state="running", reason=None, can_go_on=False, attempt=attempt, process=process)
         try:
-            run.update_status(state="running", reason=None)
-            if threads := run.train_config.threads:
-                torch.set_num_threads(threads)
+            torch.set_num_threads(min(run.train_config.threads or cores(), cores()))
             state = begin(run)
-            run.update_status(total_steps=state.total_steps, batches_per_epoch=state.batches_per_epoch)
-            end = _train_and_file(run, state, watch)
-            run.update_status(state=end, step=state.step - 1, seconds=state.seconds)
-        except (DivergedError, ValueError, OSError, MemoryError) as error:
-            end = "failed"
-            run.update_status(state=end, reason=str(error) or type(error).__name__)
-        return end
+            journal = Journal(run, state)
+            end = _train_and_file(journal, state, watch)
+        except FileNotFoundError:
+            if not run.exists:
+                raise
+            end = _failed(run, "a file of this run is gone")
+        except (ValueError, OSError, MemoryError) as error:
+            end = _failed(run, str(error) or type(error).__name__)
+        except Exception as error:  # whatever it is, it has to be told to whoever watches
+            LOGGER.exception("run %s failed", run.id)
+            end = _failed(run, f"an error of the program: {type(error).__name__}: {error}"[:500])
+        else:
+            journal.end(**end._asdict(), step=state.step - 1, seconds=state.seconds)
+    run.ring()
+    return end.state
 
 
-def _train_and_file(run: Run, state: TrainingState, watch: Callable[[Record, TrainingState], None] | None) -> str:
-    journal = _Journal(run)
-    saved = time.monotonic()
-    end = "done"
+def _failed(run: Run, reason: str) -> _End:
+    run.update_status(state="failed", reason=reason)
+    return _End("failed")
+
+
+def _train_and_file(
+    journal: Journal, state: TrainingState, watch: Callable[[Record, TrainingState], None] | None
+) -> _End:
+    run = journal.run
+    journal.note(total_steps=state.total_steps, batches_per_epoch=state.batches_per_epoch, keeps=journal.keeps)
+    began = time.perf_counter() - state.seconds
+    resumable = journal.keeps == "all"
+
+    def why_stop() -> _End | None:
+        end = _why_stop(run, (time.perf_counter() - began) / 60, state.config.max_minutes)
+        return end and end._replace(can_go_on=resumable)
+
     try:
-        for record in train(state):
+        for record in train(state, lambda: why_stop() is not None):
             journal.file(record, state)
+            journal.save_when_due(state)
             if watch is not None:
                 watch(record, state)
-            if run.was_asked_to_stop:
-                end = "cancelled"
-                break
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                save_checkpoint(run, state)
-                saved = time.monotonic()
-    except DivergedError:
+    except DivergedError as error:
         if all(bool(torch.isfinite(p).all()) for p in state.model.parameters()):
-            save_checkpoint(run, state)
-        raise
-    save_checkpoint(run, state)
-    return end
+            journal.save(state)
+        return _End("failed", str(error))
+    except StoppedError:  # between two states that are whole: the last checkpoint is where the run goes on
+        return why_stop() or _End("done")
+    journal.save(state)
+    return (state.step < state.total_steps and why_stop()) or _End("done")
+
+
+class _Watch(threading.Thread):
+    """Looks at this process twice a second while it trains, and ends it when it holds more memory than it may.
+
+    The system would end some process when memory runs out, perhaps the server. A run whose folder was deleted is ended
+    as well: nobody could see it.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.run_watched = run
+        self._over = threading.Event()
+        planned = run.config.get("plan", {}).get("memory", 0)
+        self._most = psutil.Process().memory_info().rss + int(1.5 * planned) + SPARE_BYTES
+
+    def run(self) -> None:
+        """Look until the run is over."""
+        while not self._over.wait(WATCH_SECONDS):
+            if not self.run_watched.exists:
+                _leave_at_once()
+            held = psutil.Process().memory_info().rss
+            if held > self._most:
+                with suppress(OSError):
+                    self.run_watched.update_status(
+                        state="failed",
+                        can_go_on=False,  # it would only grow again
+                        reason=f"out of memory: it held {held // MIB:,} MiB of the {self._most // MIB:,} MiB set "
+                        "aside for it; choose a smaller model, context or batch",
+                    )
+                _leave_at_once()
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+
+def _leave_at_once() -> NoReturn:
+    os._exit(1)  # not sys.exit: the thread that trains would not notice
+
+
+def _on_terminate(_signal: int, _frame: object) -> None:
+    _terminated.set()
+    if not _training.locked():
+        sys.exit(0)
+
+
+_training = threading.Lock()  # held while a run is trained: a signal then waits until its state is saved
+
+
+def _warm_up() -> None:
+    """Do all of a run once, in small: PyTorch loads parts of itself only when they are first used, for a second."""
+    torch.set_num_threads(1)
+    text = Text("warm-up", "warm-up", "The first of all steps takes longest. " * 9, "The")
+    shape = GPTConfig(context_length=8, emb_dim=8, n_heads=1, n_layers=1)
+    settings = TrainConfig(batch_size=1, steps=1, sample_tokens=1, compact_vocab=True)
+    for _ in train(new_state(shape, settings, prepare(text, shape, settings))):
+        pass
 
 
 def main() -> int:
-    """Train the run whose folder is the first argument; the exit code says whether it ended well."""
-    run = Run(Path(sys.argv[1]))
-    try:
-        return 1 if execute(run) == "failed" else 0
-    except Timeout:
-        return 3
+    """Train the runs whose folders arrive on standard input, one a line, until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the server, which ends its children in order
+    signal.signal(signal.SIGTERM, _on_terminate)
+    psutil.Process().nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICENESS))  # Windows has classes instead
+    _warm_up()
+    fresh = psutil.Process().memory_info().rss
+    for line in sys.stdin:
+        run = Run(Path(json.loads(line)["folder"]))
+        logging.basicConfig(handlers=[logging.FileHandler(run.folder / "worker.log", delay=True)], force=True)
+        try:
+            with _training, _Watch(run):
+                execute(run)
+        except (Timeout, FileNotFoundError):  # another process has it, or nobody wants it any more
+            return 3
+        except OSError:
+            LOGGER.exception("the end of run %s is not written", run.id)
+            return 1
+        if _terminated.is_set() or psutil.Process().memory_info().rss > fresh + RETIRE_BYTES:
+            break
+    return 0
 
 
 if __name__ == "__main__":

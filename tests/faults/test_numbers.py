@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,34 +23,18 @@ from gptcore import machine
 from gptcore.batches import prepare
 from gptcore.checkpoint import load_state, load_weights, save_state
 from gptcore.config import MODEL_PRESETS, GPTConfig, SamplingConfig, TrainConfig, from_json
-from gptcore.corpora import Text
 from gptcore.machine import check_memory, memory_limit
 from gptcore.model import GPTModel
 from gptcore.parameters import count_parameters, parameter_table, training_memory
-from gptcore.runs import worker
+from gptcore.records import DivergedError, Record, StepRecord
+from gptcore.runs import journal
 from gptcore.runs.store import Run, create_run
 from gptcore.runs.worker import execute
 from gptcore.sampling import choose, generate
-from gptcore.training import DivergedError, Record, StepRecord, TrainingState, new_state, train
+from gptcore.training import TrainingState, new_state, train
+from tests.tiny import MODEL, SETTINGS, STORY
 
-STORY = Text(
-    "story",
-    "A story",
-    "The lamp burned low and the keeper slept. The clock struck one, and then the keeper woke by the lamp. " * 9,
-    "The lamp",
-)
-MODEL = GPTConfig(vocab_size=40, context_length=8, emb_dim=16, n_heads=2, n_layers=1, drop_rate=0.2)
-SETTINGS = TrainConfig(
-    batch_size=4, lr=1e-2, epochs=2, eval_every=3, eval_batches=2, sample_tokens=4, compact_vocab=True, threads=1
-)
 DATA = prepare(STORY, MODEL, SETTINGS)
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def begin(**changes: Any) -> TrainingState:
@@ -64,7 +48,8 @@ def plain_json(run: Run) -> None:
         raise AssertionError(f"{name} is no JSON")
 
     for name in ("metrics.jsonl", "samples.jsonl"):
-        for line in (run.folder / name).read_text(encoding="utf-8").splitlines():
+        path = run.folder / name
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():  # none before a first line
             json.loads(line, parse_constant=no_constant)
     json.loads((run.folder / "status.json").read_text(encoding="utf-8"), parse_constant=no_constant)
 
@@ -246,13 +231,13 @@ def test_a_huge_learning_rate_ends_the_run_with_step_and_rate_and_no_file_holds_
 
 
 def test_the_checkpoint_before_a_divergence_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", -1.0)  # after every record
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", (-1.0, -1.0))  # after every record
     run = create_run(tmp_path / "run", STORY, MODEL, replace(SETTINGS, eval_every=1_000, sample_at="evaluation"))
 
     def poison(record: object, state: TrainingState) -> None:
         if state.step == 5:
-            save = worker.save_checkpoint
-            monkeypatch.setattr(worker, "save_checkpoint", lambda run, state: None)
+            save = journal.save_checkpoint
+            monkeypatch.setattr(journal, "save_checkpoint", lambda run, state: None)
             save(run, state)
             nn.init.constant_(state.model.head.weight, math.nan)
 

@@ -19,7 +19,7 @@ import regex
 import torch
 
 from gptcore.batches import prepare
-from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
+from gptcore.config import SamplingConfig
 from gptcore.corpora import MAX_TEXT_BYTES, Text, TextError, read_bytes, read_file
 from gptcore.model import GPTModel
 from gptcore.runs.store import create_run
@@ -27,13 +27,12 @@ from gptcore.runs.worker import execute
 from gptcore.sampling import generate
 from gptcore.tokenizer import END_OF_TEXT, END_OF_TEXT_ID, load_tokenizer, replace_surrogates
 from gptcore.windows import window_counts
+from tests import tiny
+from tests.tiny import MODEL
 
 GPT2 = load_tokenizer()
-MODEL = GPTConfig(context_length=8, emb_dim=8, n_heads=2, n_layers=1)
-SETTINGS = TrainConfig(
-    batch_size=1, steps=2, eval_every=1, eval_batches=1, sample_tokens=2, compact_vocab=True, threads=1
-)
-STORY = "The lamp burned low and the keeper slept by the lamp. " * 20
+SETTINGS = replace(tiny.SETTINGS, batch_size=1, steps=2, eval_every=1, eval_batches=1, sample_tokens=2)
+STORY = tiny.STORY.text
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -23,8 +23,9 @@ from gptcore.batches import TrainingData, prepare
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.model import GPTModel
+from gptcore.records import StepRecord, UntrainedRecord
 from gptcore.sampling import choose
-from gptcore.training import StepRecord, UntrainedRecord, new_state, train
+from gptcore.training import new_state, train
 
 SHAPE = GPTConfig(context_length=16, emb_dim=24, n_heads=3, n_layers=2, drop_rate=0.1)
 # 19 windows: nine batches and one window that the loader drops; evaluations stop before the loader ends.

@@ -25,24 +25,17 @@ from gptcore.checkpoint import (
     save_state,
     save_weights,
 )
-from gptcore.config import GPTConfig, TrainConfig
-from gptcore.corpora import Text
+from gptcore.config import GPTConfig
 from gptcore.library import load_model, new_model
 from gptcore.model import GPTModel
 from gptcore.pretrained import WeightsError, save_gpt2
+from gptcore.records import StepRecord
 from gptcore.tokenizer import CompactTokenizer, load_tokenizer
-from gptcore.training import StepRecord, TrainingState, new_state, train
+from gptcore.training import TrainingState, new_state, train
+from tests import tiny
+from tests.tiny import MODEL, STORY
 
-STORY = Text(
-    "story",
-    "A story",
-    "The lamp burned low and the keeper slept. The clock struck one, and then the keeper woke by the lamp. " * 9,
-    "The lamp",
-)
-MODEL = GPTConfig(vocab_size=40, context_length=8, emb_dim=16, n_heads=2, n_layers=1, drop_rate=0.2)
-SETTINGS = TrainConfig(
-    batch_size=4, lr=1e-2, epochs=2, eval_every=3, eval_batches=2, sample_tokens=4, compact_vocab=True, seed=5
-)
+SETTINGS = replace(tiny.SETTINGS, seed=5)
 DATA = prepare(STORY, MODEL, SETTINGS)
 WAYS = {
     "fast, AdamW": {},

@@ -8,27 +8,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from gptcore import __main__ as cli
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.paths import REPOSITORY
-from gptcore.runs.store import Run
+from gptcore.runs.store import Run, RunStore
+from tests import tiny
 
 OWN_STORY = "the-glass-clock"
 STORY = "The lamp burned low and the keeper slept. The clock struck one, and then the keeper woke by the lamp. " * 40
 SHORT = ["--steps", "5", "--eval-every", "2", "--eval-batches", "1", "--sample-tokens", "3"]
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -204,6 +196,7 @@ def test_every_setting_can_be_said_and_goes_before_the_presets(tmp_path: Path, s
         "min_lr": 0.001,
         "grad_clip": 0.5,
         "threads": 1,
+        "max_minutes": 5.0,
     }
     arguments = [part for name, value in said.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     assert cli.main(["train", "--text", story, "--out", str(out), *arguments]) == 0
@@ -281,6 +274,68 @@ def test_a_folder_without_a_run_has_nothing_to_go_on_with(tmp_path: Path, capsys
     code, line = refused(capsys, "train", "--resume", str(tmp_path))
     assert code == 2
     assert line == f"gptcore: {tmp_path} holds no run to go on with"
+
+
+def test_a_run_that_met_its_time_limit_goes_on_when_it_is_given_more(
+    tmp_path: Path, story: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert cli.main(["train", "--text", story, "--out", str(out), *SHORT, "--max-minutes", "0"]) == 1
+    assert capsys.readouterr().err == "gptcore: stopped at its limit of 0 minutes\n"
+    assert cli.main(["train", "--resume", str(out), "--max-minutes", "5"]) == 0
+    assert Run(out).train_config.max_minutes == 5.0
+    assert [row["step"] for row in Run(out).metrics()[0]] == [0, 1, 2, 3, 4]
+
+
+# ----------------------------------------------------------------------------------------------------------- serve-runs
+
+
+def serve_runs(home: Path) -> subprocess.Popen[bytes]:
+    with (home / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gptcore", "serve-runs"],
+            cwd=REPOSITORY,
+            env=os.environ | {"GPTCORE_HOME": str(home), "OMP_NUM_THREADS": "1"},
+            stderr=log,
+        )
+
+
+def test_serve_runs_trains_what_is_queued_and_saves_what_is_under_way_when_it_is_asked_to_end(tmp_path: Path) -> None:
+    """First by the signal that ends services, then by Ctrl-C; the second start goes on where the first one ended."""
+    runs = RunStore(tmp_path / "runs")
+    short, long = (runs.create(tiny.STORY, tiny.MODEL, settings) for settings in (tiny.SETTINGS, tiny.FOREVER))
+    begun = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        server = serve_runs(tmp_path)
+        try:
+            enough = begun + 20
+            tiny.until(lambda: server.poll() is not None or len(long.metrics()[0]) > enough)  # noqa: B023
+            tiny.until(lambda: server.poll() is not None or short.has_ended)  # noqa: B023
+            server.send_signal(number)
+            assert server.wait(tiny.PATIENCE_SECONDS) == 0
+        finally:
+            server.kill()
+            server.wait()
+        assert (short.status["state"], long.status["state"]) == ("done", "interrupted")
+        assert long.status["reason"] == "the program was stopped; the run goes on when it is started again"
+        assert not long.is_alive
+        begun = len(tiny.losses(long))  # no step is missing, none is doubled
+        assert long.status["step"] == begun - 1
+    assert long.status["attempt"] == 2
+    log = (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert log == f"training what is queued in {runs.root}; Ctrl-C ends it\n" * 2
+    assert (runs.root / "workers.log").read_bytes() == b""
+
+
+def test_serve_runs_says_where_it_cannot_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("GPTCORE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert cli.main(["serve-runs"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"gptcore: no run can be trained in {tmp_path / 'home' / 'runs'}: it can't be written"
 
 
 # --------------------------------------------------------------------------------------------------------------- errors
@@ -398,7 +453,7 @@ def test_errors_have_their_exit_codes(
 # ----------------------------------------------------------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "tokens", "parameters"])
+@pytest.mark.parametrize("command", ["train", "generate", "tokens", "parameters", "serve-runs"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([command, "--help"])

@@ -40,6 +40,7 @@ ROOMS = (
     "schedule",
     "memorization",
     "fast",
+    "records",
     "training",
     "safetensors_file",
     "checkpoint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -17,34 +18,24 @@ from torch.nn import functional as F
 from gptcore import training
 from gptcore.batches import TrainingData, epoch_order, prepare
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
-from gptcore.corpora import Text
+from gptcore.records import DivergedError, Sample, StepRecord, StoppedError, UntrainedRecord
 from gptcore.sampling import generate
 from gptcore.training import (
-    DivergedError,
-    StepRecord,
     TrainingState,
-    UntrainedRecord,
     evaluate,
     learning_rate,
     make_optimiser,
     new_state,
     next_batch,
+    say,
     train,
     untrained,
     update,
 )
+from tests import tiny
+from tests.tiny import MODEL, STORY
 
-STORY = Text(
-    "story",
-    "A story",
-    "The lamp burned low and the keeper slept. The clock struck one, and then the keeper woke by the lamp. " * 9,
-    "The lamp",
-)
-MODEL = GPTConfig(context_length=8, emb_dim=16, n_heads=2, n_layers=1, drop_rate=0.2)
-# 23 windows, so 5 batches an epoch and 3 windows left over.
-SETTINGS = TrainConfig(
-    batch_size=4, lr=1e-2, epochs=2, eval_every=3, eval_batches=2, sample_tokens=4, compact_vocab=True, seed=5
-)
+SETTINGS = replace(tiny.SETTINGS, seed=5)
 DATA = prepare(STORY, MODEL, SETTINGS)
 
 
@@ -373,6 +364,132 @@ def test_optimisers_are_what_the_settings_say() -> None:
     assert sgd.defaults["momentum"] == 0.9
     for optimiser in (reference, fast, sgd):
         assert (optimiser.defaults["lr"], optimiser.defaults["weight_decay"]) == (3e-4, 0.2)
+
+
+# -------------------------------------------------------------------------------------------------------------- stopped
+
+
+class Stop:
+    """Asked now and then whether to stop: says so at the n-th time, or from when it is told to."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at = at
+        self.asked = 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.at is not None and self.asked >= self.at
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_a_run_that_is_stopped_between_updates_ends_after_its_step_and_goes_on_as_if_never_stopped(
+    reference: bool,
+) -> None:
+    state, stop = begin(reference=reference), Stop()
+    records: list[StepRecord] = []
+    for record in train(state, stop):
+        if isinstance(record, StepRecord):
+            records.append(record)
+            stop.at = 0 if record.step == 3 else None
+    assert [record.step for record in records] == [0, 1, 2, 3]
+    assert records[-1].val_loss is not None
+    assert state.step == 4
+    assert [record.batch_loss for record in records] + losses(state) == losses(begin(reference=reference))
+
+
+def test_being_asked_whether_to_stop_changes_nothing_and_happens_all_the_time() -> None:
+    stop = Stop()
+    records = [record for record in train(begin(), stop) if isinstance(record, StepRecord)]
+    assert [record.batch_loss for record in records] == losses(begin())
+    assert stop.asked > 10 + 4 * 3 + 2 * 4  # updates, batches of evaluations, tokens of samples
+
+
+@pytest.mark.parametrize("measured", [0, 1, 2, 3])
+def test_an_evaluation_stops_between_two_batches(measured: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    batch_loss = training.batch_loss
+
+    def count(state: TrainingState, inputs: Tensor, targets: Tensor) -> Tensor:
+        read.append(len(inputs))
+        return batch_loss(state, inputs, targets)
+
+    monkeypatch.setattr(training, "batch_loss", count)
+    with pytest.raises(StoppedError):
+        evaluate(begin(eval_batches=50), Stop(at=measured + 1))
+    assert read == [4] * measured
+
+
+@pytest.mark.parametrize("said", [0, 1, 2])
+def test_a_sample_stops_between_two_tokens(said: int) -> None:
+    state = begin()
+    prompt = DATA.tokenizer.encode("The lamp")
+    drawn = [d.token_id for d in generate(state.model, prompt, SamplingConfig(temperature=0), 4)]
+    stop = Stop(at=said + 1)
+    sample = say(state, 7, stop)
+    assert (sample.step, sample.text) == (7, DATA.tokenizer.decode(prompt + drawn[:said]))
+    assert stop.asked == said + 1
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_a_run_that_is_stopped_before_its_first_update_has_done_nothing(reference: bool) -> None:
+    state = begin(reference=reference)
+    with pytest.raises(StoppedError):
+        next(train(state, Stop(at=2)))
+    assert state.step == 0
+    assert losses(state) == losses(begin(reference=reference))
+
+
+@pytest.fixture
+def stop_inside(monkeypatch: pytest.MonkeyPatch) -> Stop:
+    """Says so once the evaluation after step 3 has measured one batch."""
+    stop = Stop()
+
+    def evaluate_in_part(state: TrainingState, asked: Callable[[], bool]) -> tuple[float | None, float | None]:
+        if state.step == 3:
+            stop.at = stop.asked + 2
+        return evaluate(state, asked)
+
+    monkeypatch.setattr(training, "evaluate", evaluate_in_part)
+    return stop
+
+
+def test_a_reference_run_that_is_stopped_inside_an_evaluation_says_that_its_state_is_not_whole(
+    stop_inside: Stop,
+) -> None:
+    state = begin(reference=True)
+    with pytest.raises(StoppedError):
+        list(train(state, stop_inside))
+    assert state.step == 3
+
+
+def test_a_fast_run_that_is_stopped_inside_an_evaluation_reports_its_update_and_goes_on_to_the_same_losses(
+    stop_inside: Stop,
+) -> None:
+    state = begin()
+    records = [record for record in train(state, stop_inside) if isinstance(record, StepRecord)]
+    assert [record.step for record in records] == [0, 1, 2, 3]
+    last = records[-1]
+    assert (last.train_loss, last.val_loss, last.sample) == (None, None, None)
+    assert state.step == 4
+    assert [record.batch_loss for record in records] + losses(state) == losses(begin())
+
+
+def test_a_run_that_is_stopped_inside_a_sample_keeps_what_was_said_and_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, stop = begin(), Stop()
+
+    def say_in_part(state: TrainingState, step: int, stop: Stop) -> Sample:
+        if step == 9:
+            stop.at = stop.asked + 2
+        return say(state, step, stop)
+
+    monkeypatch.setattr(training, "say", say_in_part)
+    last = [record for record in train(state, stop) if isinstance(record, StepRecord)][-1]
+    assert (last.step, state.step) == (9, 10)
+    assert last.val_loss is not None
+    assert last.sample is not None
+    assert last.sample.text.startswith("The lamp")
 
 
 # -------------------------------------------------------------------------------------------------------- learning rate

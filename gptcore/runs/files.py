@@ -1,0 +1,39 @@
+"""Two kinds of file that one process writes while others read: JSON replaced whole, and lines that are appended."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Write a file of JSON; a reader finds the former one or the new one, never half."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        draft.write_text(json.dumps(value, indent=1), encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """The JSON lines of a file from an offset on; an unfinished last line is left for next time.
+
+    Where no line ends at the offset, the file was cut because its run went back to a checkpoint: it is read anew.
+
+    Returns:
+        The rows, and the offset from which to go on.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, offset - 1))
+            if offset and file.read(1) != b"\n":
+                offset = file.seek(0)
+            raw = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = raw[: raw.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.splitlines() if line.strip()], offset + len(whole)

@@ -1,0 +1,110 @@
+"""What people may ask of the queue: to train, to stop, to go on, to forget. Each is granted, or refused in a sentence.
+
+How to read it: ``submit`` is the way in; the other three hold a run to its owner: anybody may watch a run whose address
+they know, and only its owner may change it. What is left out: whose turn it is (``queue``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from gptcore.config import GPTConfig, TrainConfig
+from gptcore.corpora import Text
+from gptcore.machine import check_memory, cores
+from gptcore.runs.queue import PROCESS_BYTES, WAITING, look, needs
+from gptcore.runs.store import Run, RunStore
+
+MOST_WAITING = 3  # runs of one owner
+
+
+class QueueError(ValueError):
+    """A run that the queue does not take; the message says why."""
+
+
+def submit(store: RunStore, text: Text, model: GPTConfig, training: TrainConfig, owner: str | None = None) -> Run:
+    """Check everything that can be checked beforehand, then queue a run.
+
+    Args:
+        store: Where the run is to lie.
+        text: What to learn from.
+        model: The model's shape; a compact vocabulary gets the size that the text gives it.
+        training: The settings; a missing number of threads becomes all cores, so that the run's record says it.
+        owner: Who owns it (``owner_of``); None for nobody.
+
+    Raises:
+        QueueError: The owner has as many runs waiting as one may.
+        ValueError: The text or the settings can't be used.
+        MemoryError: It can't fit this machine; the message holds the sum.
+        OSError: The data folder can't be written.
+    """
+    from gptcore.batches import prepare  # brings PyTorch, which the dispatcher does without
+
+    data = prepare(text, model, training)
+    need = needs(replace(model, vocab_size=data.tokenizer.vocab_size), training)
+    check_memory(need.memory + PROCESS_BYTES, "this run")
+    windows = (len(data.train_ids) - 1 - model.context_length) // (training.stride or model.context_length) + 1
+    steps = training.steps or training.epochs * (windows // training.batch_size)
+    settings = replace(training, threads=training.threads or cores())
+    plan = {**need._asdict(), "steps": steps}
+    try:
+        return store.create(text, model, settings, lambda: _check_turn(store, owner), owner=owner, plan=plan)
+    except OSError as error:
+        raise OSError(f"the run can't be stored: {error.strerror or error}") from error
+
+
+def _check_turn(store: RunStore, owner: str | None) -> None:
+    """Refuse one run too many; asked while nobody else can add one, as six tabs may submit in the same instant."""
+    if owner is not None and sum(_waits(run, owner) for run in store.whole()) >= MOST_WAITING:
+        raise QueueError(f"{MOST_WAITING} of your runs are waiting already: cancel one, or wait until one has started")
+
+
+def _waits(run: Run, owner: str) -> bool:
+    """Whether a run of this owner waits for its turn."""
+    try:
+        ticket = look(run)
+    except (OSError, ValueError):
+        return False
+    return ticket.owner == owner and ticket.state in WAITING and not run.was_asked_to_stop
+
+
+def is_of(run: Run, owners: Collection[str]) -> bool:
+    """Whether a run belongs to someone who goes by these names."""
+    return run.config.get("owner") in owners
+
+
+def _check_owner(run: Run, owners: Collection[str]) -> None:
+    if not is_of(run, owners):
+        raise PermissionError("this run is somebody else's: it can be watched, not changed")
+
+
+def cancel(run: Run, owners: Collection[str]) -> None:
+    """Ask a run to stop, on behalf of someone who goes by these names.
+
+    Raises:
+        PermissionError: It is somebody else's.
+    """
+    _check_owner(run, owners)
+    run.ask_to_stop()
+
+
+def go_on(run: Run, owners: Collection[str]) -> None:
+    """Queue an ended run again, to go on from its last checkpoint; one that met its time limit gets as much again.
+
+    Raises:
+        PermissionError: It is somebody else's.
+    """
+    _check_owner(run, owners)
+    limit = run.train_config.max_minutes
+    used = run.status.get("seconds", 0.0) / 60
+    run.reopen(max_minutes=None if limit is None else used + limit)
+
+
+def remove(store: RunStore, run: Run, owners: Collection[str]) -> None:
+    """Delete a run for good.
+
+    Raises:
+        PermissionError: It is somebody else's.
+    """
+    _check_owner(run, owners)
+    store.delete(run)

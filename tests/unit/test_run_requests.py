@@ -1,0 +1,170 @@
+"""What people may ask of the queue: all is checked before there is a folder, and only its owner may change a run."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptcore import machine
+from gptcore.batches import prepare
+from gptcore.machine import check_memory, cores
+from gptcore.runs import requests
+from gptcore.runs.queue import LEAST_DISK, PROCESS_BYTES, needs
+from gptcore.runs.requests import QueueError, cancel, go_on, is_of, remove, submit
+from gptcore.runs.store import Run, RunStore, owner_of
+from gptcore.training import new_state
+from tests.tiny import MODEL, SETTINGS, STORY, no_file_beyond
+
+ANNA, BEN = owner_of("anna's browser"), owner_of("ben's browser")
+
+
+def folders(runs: RunStore) -> list[str]:
+    return [path.name for path in runs.root.iterdir() if path.is_dir()] if runs.root.is_dir() else []
+
+
+# ------------------------------------------------------------------------------------------------------------- to train
+
+
+def test_a_submitted_run_says_what_it_will_need(runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    shape = replace(MODEL, vocab_size=prepare(STORY, MODEL, SETTINGS).tokenizer.vocab_size)
+    assert run.config["plan"] == {"memory": needs(shape, SETTINGS).memory, "disk": LEAST_DISK, "steps": 10}
+    assert (run.config["owner"], run.config["number"]) == (ANNA, 1)
+    assert run.status == {"state": "queued"}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"stride": 3}, {"steps": 7}, {"train_fraction": 0.5, "batch_size": 3}, {"epochs": 4}], ids=str
+)
+def test_the_planned_steps_are_those_that_the_run_will_do(changes: dict[str, Any], runs: RunStore) -> None:
+    settings = replace(SETTINGS, **changes)
+    run = submit(runs, STORY, MODEL, settings)
+    assert run.config["plan"]["steps"] == new_state(MODEL, settings, prepare(STORY, MODEL, settings)).total_steps
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(None, cores()), (1, 1), (7, 7)])
+def test_the_number_of_threads_is_written_down_so_that_load_changes_no_result(
+    asked: int | None, kept: int, runs: RunStore
+) -> None:
+    assert submit(runs, STORY, MODEL, replace(SETTINGS, threads=asked)).train_config == replace(SETTINGS, threads=kept)
+
+
+def test_the_fourth_waiting_run_of_an_owner_is_refused_and_others_are_not(runs: RunStore) -> None:
+    for _ in range(3):
+        submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    with pytest.raises(QueueError, match=r"^3 of your runs are waiting already: cancel one, or wait until "):
+        submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    assert len(folders(runs)) == 3
+    submit(runs, STORY, MODEL, SETTINGS, BEN)
+
+
+def test_only_what_waits_counts(runs: RunStore) -> None:
+    states = ("running", "done", "failed", "cancelled", "queued", "interrupted", "queued")
+    made = []
+    for state in states:
+        made.append(submit(runs, STORY, MODEL, SETTINGS, ANNA))
+        made[-1].update_status(state=state)
+    with pytest.raises(QueueError):
+        submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    made[-1].ask_to_stop()
+    submit(runs, STORY, MODEL, SETTINGS, ANNA)
+
+
+def test_runs_of_nobody_are_not_limited(runs: RunStore) -> None:
+    assert len({submit(runs, STORY, MODEL, SETTINGS).id for _ in range(5)}) == 5
+
+
+def test_of_many_requests_of_one_owner_at_once_three_are_granted(
+    runs: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A click in each of six tabs: all are checked before the first of them is in the queue."""
+    together = threading.Barrier(6)
+
+    def meet(needed: int, what: str) -> None:
+        check_memory(needed, what)
+        together.wait(10)
+
+    monkeypatch.setattr("gptcore.runs.requests.check_memory", meet)
+
+    def ask(_: int) -> Run | None:
+        try:
+            return submit(runs, STORY, MODEL, SETTINGS, ANNA)
+        except QueueError:
+            return None
+
+    with ThreadPoolExecutor(6) as pool:
+        granted = [run for run in pool.map(ask, range(6)) if run is not None]
+    assert len(granted) == requests.MOST_WAITING == 3
+
+
+def test_a_run_that_cannot_fit_is_refused_with_the_sum(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = submit(runs, STORY, MODEL, SETTINGS)
+    needed = run.config["plan"]["memory"] + PROCESS_BYTES
+    monkeypatch.setattr(machine, "memory_limit", lambda: needed)
+    submit(runs, STORY, MODEL, SETTINGS)
+    monkeypatch.setattr(machine, "memory_limit", lambda: needed - 1)
+    with pytest.raises(MemoryError, match=rf"^this run needs {needed // 2**20} MiB of {(needed - 1) // 2**20} MiB: "):
+        submit(runs, STORY, MODEL, SETTINGS)
+    assert len(folders(runs)) == 2
+
+
+def test_a_text_or_a_prompt_that_cannot_be_used_makes_no_folder(runs: RunStore) -> None:
+    with pytest.raises(ValueError, match="needs at least 8"):
+        submit(runs, replace(STORY, text="The lamp."), MODEL, SETTINGS)
+    with pytest.raises(ValueError, match="it has no token"):
+        submit(runs, STORY, MODEL, replace(SETTINGS, sample_prompt="Zebra"))
+    assert folders(runs) == []
+
+
+def test_where_nothing_can_be_stored_the_refusal_says_so(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("no folder", encoding="utf-8")
+    with pytest.raises(OSError, match=r"^the run can't be stored: Not a directory$"):
+        submit(RunStore(tmp_path / "home" / "runs"), STORY, MODEL, SETTINGS)
+
+
+@pytest.mark.parametrize("room", [100, 1_000])
+def test_a_disk_that_fills_up_while_a_run_is_made_keeps_nothing_of_it(room: int, runs: RunStore) -> None:
+    """The first refusal meets the text, the second the configuration."""
+    submit(runs, replace(STORY, text=STORY.text[:900]), MODEL, SETTINGS)
+    before = sorted(runs.root.rglob("*"))
+    with no_file_beyond(room), pytest.raises(OSError, match=r"^the run can't be stored: File too large$"):
+        submit(runs, replace(STORY, text=STORY.text[:900]), MODEL, SETTINGS)
+    assert sorted(runs.root.rglob("*")) == before
+
+
+# ----------------------------------------------------------------------------------------- to stop, to go on, to forget
+
+
+def test_only_its_owner_may_change_a_run(runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    for ask in (cancel, go_on, lambda run, owners: remove(runs, run, owners)):
+        with pytest.raises(PermissionError, match=r"^this run is somebody else's: it can be watched, not changed$"):
+            ask(run, {BEN})
+    assert runs.find(run.id) == run
+    assert not (run.folder / "cancel").exists()
+    assert run.status == {"state": "queued"}
+    cancel(run, {BEN, ANNA})
+    assert run.was_asked_to_stop
+    remove(runs, run, [ANNA])
+    assert list(runs) == []
+
+
+def test_a_run_of_nobody_can_be_watched_by_all_and_changed_by_none(runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, SETTINGS)
+    assert not is_of(run, {ANNA})
+    with pytest.raises(PermissionError):
+        cancel(run, {ANNA})
+
+
+@pytest.mark.parametrize(("limit", "then"), [(None, None), (10.0, 12.5)])
+def test_a_run_that_goes_on_gets_as_much_time_again(limit: float | None, then: float | None, runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, replace(SETTINGS, max_minutes=limit), ANNA)
+    run.update_status(state="failed", reason="stopped at its limit of 10 minutes", seconds=150.0)
+    go_on(run, {ANNA})
+    assert run.status["state"] == "queued"
+    assert run.train_config.max_minutes == then

@@ -1,90 +1,53 @@
 """Training: a run is launched in a process of its own and watched while it learns."""
 
 import dataclasses
-from typing import Any
+import time
 
 import streamlit as st
+from filelock import Timeout
 
 from gptcore import training
-from gptcore.batches import prepare
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig, help_for
-from gptcore.machine import check_memory
-from gptcore.parameters import count_parameters, training_memory
-from pages._ui import choices, frame, live, predict, resources, thread
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.parameters import count_parameters
+from gptcore.runs import queue, requests
+from gptcore.runs.store import Run
+from pages._ui import choices, frame, live, owner, predict, resources, settings, thread
 from pages._ui.shape import nearest_preset
 
-LABELS = {
-    "steps": "Steps",
-    "lr": "Learning rate",
-    "batch_size": "Batch size",
-    "eval_every": "Eval every",
-    "seed": "Seed",
-    "compact_vocab": "Compact vocabulary",
-    "reference": "The book's digits",
-}
+FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
 
 frame.lesson("training")
-
-
-def _settings(name: str, model: GPTConfig) -> TrainConfig:
-    """The settings in sight and those behind "More", starting from a preset's.
-
-    Raises:
-        ValueError: Settings that can't be used; the message says why.
-    """
-    base = TRAIN_PRESETS[name]
-    counts = resources.text_counts(thread.text().text, model.context_length, base)
-    said: dict[str, Any] = {
-        "steps": _number(
-            "steps", name, 1, 100_000, base.steps or min(max(1, base.epochs * counts.train.batches), 1_000)
-        ),
-        "lr": _number("lr", name, 0.0, 10.0, base.lr, step=1e-4, format="%.5f"),
-    }
-    with st.expander("More"):
-        for field, low, high in (("batch_size", 1, 512), ("eval_every", 1, 10_000), ("seed", 0, 2**31)):
-            said[field] = _number(field, name, low, high, getattr(base, field))
-        for field in ("compact_vocab", "reference"):
-            said[field] = st.toggle(
-                LABELS[field],
-                getattr(base, field),
-                key=f"training_{field}_{name}",
-                help=help_for(TrainConfig, field),
-                persist_state="session",
-            )
-    if base.min_lr is not None:  # the cosine ends at or below its peak, wherever the peak is put
-        said["min_lr"] = min(base.min_lr, said["lr"])
-    return dataclasses.replace(base, **said)
-
-
-def _number(field: str, name: str, low: float, high: float, value: float, **options: Any) -> Any:
-    return st.number_input(
-        LABELS[field],
-        low,
-        high,
-        value,
-        key=f"training_{field}_{name}",
-        help=help_for(TrainConfig, field),
-        persist_state="session",
-        **options,
-    )
+owner.recognise()
 
 
 def _submit(model: GPTConfig, config: TrainConfig) -> None:
-    """Check everything that can be checked beforehand, then queue the run; it starts within moments."""
-    prepare(thread.text(), model, config)
-    check_memory(_memory(model, config), "this run")
-    thread.follow(thread.store().create(thread.text(), model, config))
+    """Queue the run. One that starts at once is shown with its first point, without waiting for the next look."""
+    run = requests.submit(thread.store(), thread.text(), model, config, owner.name())
+    owner.runs().append(run.id)
+    thread.follow(run)
+    patience = time.monotonic() + FIRST_POINT_SECONDS
+    while time.monotonic() < patience and not run.metrics()[0] and queue.place(thread.store(), run) is None:
+        time.sleep(0.02)
     st.rerun()
 
 
-def _sized(model: GPTConfig, config: TrainConfig) -> GPTConfig:
-    """The model as it will be trained: a compact vocabulary has the size that the text gives it."""
+def _before(model: GPTConfig, config: TrainConfig) -> str:
+    """What the run will be and need, before it is started."""
     counts = resources.text_counts(thread.text().text, model.context_length, config)
-    return dataclasses.replace(model, vocab_size=counts.vocab_size)
+    sized = dataclasses.replace(model, vocab_size=counts.vocab_size)  # a compact vocabulary has the text's size
+    need = queue.needs(sized, config)
+    return (
+        f"{count_parameters(sized):,} parameters, {counts.train.windows:,} + {counts.validation.windows:,} windows of "
+        f"{model.context_length} tokens. Needs about {need.memory / 2**20:,.0f} MiB of memory and at most "
+        f"{need.disk / 2**20:,.0f} MiB of disk."
+    )
 
 
-def _memory(model: GPTConfig, config: TrainConfig) -> int:
-    return sum(training_memory(_sized(model, config), config.batch_size).values())
+def _watched() -> Run:
+    """The run on screen; where an address leads nowhere the recorded run takes its place, and it is said."""
+    if thread.lost():
+        st.warning("The run that this page followed is not here (any more). The recorded run takes its place.")
+    return thread.run()
 
 
 left, right = st.columns([1, 2.4], gap="medium")
@@ -100,19 +63,15 @@ with left:
     mine = chosen == choices.MY_MODEL
     model = thread.model() if mine else MODEL_PRESETS[chosen]
     try:
-        config = _settings(nearest_preset(model) if mine else chosen, model)
-        counts = resources.text_counts(thread.text().text, model.context_length, config)
-        st.caption(
-            f"{count_parameters(_sized(model, config)):,} parameters, {counts.train.windows:,} + "
-            f"{counts.validation.windows:,} windows of {model.context_length} tokens, about "
-            f"{_memory(model, config) / 2**20:,.0f} MiB of memory."
-        )
+        config = settings.controls(nearest_preset(model) if mine else chosen, model)
+        st.caption(_before(model, config))
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="training_start", width="stretch"):
             _submit(model, config)
-    except (ValueError, MemoryError) as error:
+    except (ValueError, MemoryError, OSError, Timeout) as error:
         frame.refuse(error)
 with right:
-    live.view(thread.run())
+    choices.own_run()
+    live.view(_watched())
 
 run = thread.run()
 status = run.status

@@ -7,7 +7,7 @@ import streamlit as st
 from gptcore.config import MODEL_PRESETS, GPTConfig
 from gptcore.corpora import CATALOGUE, MAX_TEXT_BYTES, TextError, is_at_hand, load_text, read_bytes
 from gptcore.paths import POCKET_MODEL
-from pages._ui import frame, thread
+from pages._ui import frame, owner, thread
 from pages._ui.resources import UNTRAINED, Voice
 
 UPLOAD = "own text"
@@ -76,6 +76,25 @@ def _upload(key: str) -> None:
     if own.key != thread.text().key:
         thread.choose_text(own)
         st.rerun()
+
+
+def own_run() -> None:
+    """Choose among one's own runs, once there are two; the thread goes on with the one chosen."""
+    mine = {run.id: run for run in map(thread.store().find, owner.runs()) if run is not None}
+    if len(mine) < 2:
+        return
+    names = {run_id: f"Run {number}, {run.status['state']}" for number, (run_id, run) in enumerate(mine.items(), 1)}
+    current = thread.run().id
+    st.session_state["own_run"] = current if current in mine else None
+    st.selectbox(
+        "Your runs",
+        list(mine),
+        format_func=names.__getitem__,
+        key="own_run",
+        placeholder="another run is shown",
+        label_visibility="collapsed",
+        on_change=lambda: thread.follow(mine[st.session_state["own_run"]]),
+    )
 
 
 def preset(key: str, default: str = "book-124m") -> GPTConfig:

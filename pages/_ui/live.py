@@ -7,20 +7,13 @@ from typing import Any
 import streamlit as st
 
 from gptcore.figures.curves import AXIS_TITLES, Axis, learning_curves
+from gptcore.runs import queue
 from gptcore.runs.store import Run
-from pages._ui import chips, frame, resources, thread
+from pages._ui import chips, resources, run_state, thread
 
 POLL_SECONDS = 1.5  # each new figure is drawn afresh and loses its zoom: more often would be restless
+PLAYED_STEPS = 5  # of the recorded run, from one look to the next, while a run waits
 COPIED_TOKENS = 5  # shortest verbatim run that is marked
-
-STATE_ICONS = {
-    "queued": ":material/hourglass_empty:",
-    "running": ":material/directions_run:",
-    "done": ":material/check_circle:",
-    "cancelled": ":material/cancel:",
-    "failed": ":material/error:",
-    "interrupted": ":material/power_off:",
-}
 
 
 def view(run: Run) -> None:
@@ -32,9 +25,22 @@ def view(run: Run) -> None:
 
 
 def _look(run: Run) -> None:
+    if not run.exists:  # deleted under our eyes: the whole page finds another
+        st.rerun()
     ended = run.has_ended
     rows = resources.metrics(run)
-    _state(run, len(rows))
+    run_state.draw(run, rows)
+    if rows.empty and run.status["state"] in queue.WAITING:
+        _meanwhile(run)
+    else:
+        _curves(run, rows)
+    if ended and st.session_state.pop("training_watched", None) == run.id:
+        st.rerun()  # the whole page, so that polling stops and the thread strip shows the result
+    if not ended:
+        st.session_state["training_watched"] = run.id
+
+
+def _curves(run: Run, rows: Any) -> None:
     x: Axis = st.segmented_control(
         "Count along the axis in",
         list(AXIS_TITLES),
@@ -48,40 +54,21 @@ def _look(run: Run) -> None:
     lines = resources.reference_lines(run.text.text, run.train_config)
     figure = learning_curves(rows, lines, x, best)
     st.plotly_chart(figure, key="training_curves", alt=_in_words(rows, best))
-    _samples(run)
-    if ended and st.session_state.pop("training_watched", None) == run.id:
-        st.rerun()  # the whole page, so that polling stops and the thread strip shows the result
-    if not ended:
-        st.session_state["training_watched"] = run.id
+    _samples(run, run.samples())
 
 
-def _state(run: Run, done: int) -> None:
-    status = run.status
-    state = "recorded" if thread.is_recorded(run) else status["state"]
-    total = status.get("total_steps")
-    words = [f"{STATE_ICONS.get(state, ':material/history:')} {state}"]
-    if total:
-        words.append(f"step {done:,} of {total:,}")
-    seconds = _seconds(run)
-    if seconds and done and not thread.is_recorded(run):  # a recording's time is another machine's
-        words.append(f"{seconds:,.0f} s, {seconds / done:.2f} s a step")
-        if state == "running" and total:
-            words.append(f"about {seconds / done * (total - done):,.0f} s to go")
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption(" · ".join(words))
-    if state in ("queued", "running"):
-        asked = run.was_asked_to_stop
-        label = "Stopping" if asked else "Cancel"
-        right.button(label, icon=":material/stop:", disabled=asked, key="training_cancel", on_click=run.ask_to_stop)
-    if total and state == "running":
-        st.progress(min(done / total, 1.0))
-    if status.get("reason"):
-        frame.refuse(ValueError(f"this run {state}: {status['reason']}"))
-
-
-def _seconds(run: Run) -> float:
-    rows, _ = run.metrics()
-    return float(rows[-1]["seconds"]) if rows else 0.0
+def _meanwhile(run: Run) -> None:
+    """While a run waits for its turn, the recorded one plays, over and over."""
+    recorded = Run(thread.RECORDED_RUN)
+    rows = resources.metrics(recorded)
+    played = st.session_state.get("training_played", 0) % len(rows) + PLAYED_STEPS
+    st.session_state["training_played"] = played
+    st.caption("Meanwhile, a recorded run: 124 million parameters learn The Glass Clock.")
+    seen = rows[rows["step"] < played]
+    lines = resources.reference_lines(recorded.text.text, recorded.train_config)
+    figure = learning_curves(seen, lines)
+    st.plotly_chart(figure, key=f"training_meanwhile_{run.id}", alt="Recorded. " + _in_words(seen, None))
+    _samples(recorded, [sample for sample in recorded.samples() if sample["step"] < played])
 
 
 def _in_words(rows: Any, best: int | None) -> str:
@@ -96,8 +83,7 @@ def _in_words(rows: Any, best: int | None) -> str:
     )
 
 
-def _samples(run: Run) -> None:
-    samples = run.samples()
+def _samples(run: Run, samples: list[dict[str, Any]]) -> None:
     if not samples:
         return
     latest = samples[-1]

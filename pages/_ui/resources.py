@@ -7,9 +7,10 @@ first page is there before PyTorch is.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gptcore.sampling import Logits
 
 METRIC_COLUMNS = ["step", "epoch", "tokens_seen", "batch_loss", "grad_norm", "lr", "seconds", "train_loss", "val_loss"]
+METRIC_TYPES = {name: "int64" if name in ("step", "epoch", "tokens_seen") else "float64" for name in METRIC_COLUMNS}
 MODELS_KEPT = 4
 
 
@@ -77,12 +79,40 @@ def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCoun
     )
 
 
+class _Followed:
+    """The metric rows of one run as far as they were read: a poll reads what is new, not a million lines again."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rows = _frame([])
+        self.offset = 0
+        self.lock = threading.Lock()
+
+    def read(self) -> pd.DataFrame:
+        """All rows so far; read from the start again where the run went back to its last checkpoint."""
+        with self.lock:
+            new, self.offset = self.run.metrics(self.offset)
+            if new and new[0]["step"] != len(self.rows):
+                self.rows = _frame([])
+                new, self.offset = self.run.metrics()
+            if new:
+                self.rows = pd.concat([self.rows, _frame(new)], ignore_index=True)
+            return self.rows
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=METRIC_COLUMNS).astype(METRIC_TYPES)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _followed(folder: Path) -> _Followed:
+    return _Followed(Run(folder))
+
+
 def metrics(run: Run) -> pd.DataFrame:
     """A run's metric rows as a frame; empty before the first update."""
-    rows, _ = run.metrics()
-    frame = pd.DataFrame(rows, columns=METRIC_COLUMNS).astype({"train_loss": float, "val_loss": float})
-    frame["epochs_read"] = (frame["step"] + 1) / run.status.get("batches_per_epoch", 1)
-    return frame
+    rows = _followed(run.folder).read()
+    return rows.assign(epochs_read=(rows["step"] + 1) / run.status.get("batches_per_epoch", 1))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

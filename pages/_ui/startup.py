@@ -13,7 +13,7 @@ import threading
 import streamlit as st
 
 from gptcore.paths import runs_home
-from gptcore.runs.queue import Dispatcher
+from gptcore.runs.dispatcher import Dispatcher
 
 _begun = threading.Lock()
 _torch_is_here = threading.Event()
@@ -25,13 +25,13 @@ def _import_and_freeze() -> None:
     gc.collect()
     gc.freeze()
     _torch_is_here.set()
+    Dispatcher(runs_home()).start()  # only now: its processes import PyTorch, too, and would slow this down
 
 
 def begin() -> None:
     """Start what has to be started, at the first call; any other call returns at once."""
     if _begun.acquire(blocking=False):
         threading.Thread(target=_import_and_freeze, name="import-torch", daemon=True).start()
-        Dispatcher(runs_home()).start()
 
 
 def torch_is_here() -> bool:

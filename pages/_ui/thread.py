@@ -17,7 +17,7 @@ from gptcore.paths import RECORDED, runs_home
 from gptcore.runs.store import Run, RunStore
 from pages._ui import resources
 
-TEXT, PRESET, RUN = "thread_text", "thread_preset", "thread_run"
+TEXT, PRESET, RUN, LOST = "thread_text", "thread_preset", "thread_run", "thread_lost"
 RECORDED_RUN = RECORDED / "the-glass-clock-124m"
 
 
@@ -61,9 +61,25 @@ def run() -> Run:
     return mine
 
 
+def lost() -> bool:
+    """Whether the run that was asked for is not here; so it stays until another one is followed."""
+    asked = st.session_state.get(RUN) or st.query_params.get("run")
+    if asked is not None and store().find(asked) is None:
+        forget()
+        st.session_state[LOST] = True
+    return LOST in st.session_state
+
+
+def forget() -> None:
+    """Follow no run any more."""
+    st.session_state.pop(RUN, None)
+    st.query_params.pop("run", None)
+
+
 def follow(new: Run) -> None:
     """Go on with another run, its text and its model."""
     st.session_state[RUN] = new.id
+    st.session_state.pop(LOST, None)
     choose_text(new.text)
     choose_model(resources.run_model_config(new))
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from gptcore import batches
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, to_json
 from gptcore.corpora import OWN_STORY, TextError, load_text, read_bytes
+from gptcore.machine import cores
 from gptcore.paths import REPOSITORY, runs_home
-from gptcore.runs.store import Run, RunStore
-from pages._ui import resources, thread
+from gptcore.runs import queue
+from gptcore.runs.files import replace_json
+from gptcore.runs.store import Run, RunStore, owner_of
+from pages._ui import owner, resources, thread
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
@@ -89,7 +95,7 @@ def test_the_preset_decides_model_and_settings(page: AppTest) -> None:
     train(page)
     (run,) = runs()
     assert run.model_config == MODEL_PRESETS["harry-potter"]
-    assert run.train_config == replace(TRAIN_PRESETS["harry-potter"], steps=steps)
+    assert run.train_config == replace(TRAIN_PRESETS["harry-potter"], steps=steps, threads=cores())
 
 
 def test_the_text_chosen_here_is_trained_on(page: AppTest) -> None:
@@ -240,3 +246,153 @@ def test_an_unknown_run_in_the_address_leaves_the_recorded_one(hostile: str) -> 
     page.run()
     assert not page.exception
     assert thread.RUN not in page.session_state
+
+
+# ---------------------------------------------------------------------------------------------------------- whose it is
+
+
+TOKEN, OTHER = "a" * 32, "b" * 32
+
+
+def queued_by(token: str) -> Run:
+    return RunStore(runs_home()).create(
+        load_text(OWN_STORY), MODEL_PRESETS["class"], TRAIN_PRESETS["class"], owner=owner_of(token)
+    )
+
+
+def labels(page: AppTest) -> set[str | None]:
+    return {button.key for button in page.button}
+
+
+def test_a_run_belongs_to_the_browser_that_started_it_and_its_token_is_nowhere(lesson: Open, data_home: Path) -> None:
+    page = lesson("training", **{owner.BROWSER: TOKEN})
+    train(page)
+    (run,) = runs()
+    assert run.config["owner"] == owner_of(TOKEN)
+    files = [path for path in data_home.rglob("*") if path.is_file()]
+    assert all(TOKEN not in str(path) and TOKEN.encode() not in path.read_bytes() for path in files)
+    assert TOKEN not in str(page.query_params)
+
+
+def test_the_owner_may_cancel_and_another_may_only_watch(lesson: Open) -> None:
+    run = queued_by(TOKEN)
+    mine = lesson("training", **{owner.BROWSER: TOKEN, thread.RUN: run.id})
+    assert "training_cancel" in labels(mine)
+    theirs = lesson("training", **{owner.BROWSER: OTHER, thread.RUN: run.id})
+    assert "training_cancel" not in labels(theirs)
+    assert any("somebody else's run: you may watch it" in caption.value for caption in theirs.caption)
+
+
+def test_a_request_is_refused_where_the_owner_has_changed_since_the_page_was_drawn(
+    lesson: Open, refusals: Refusals
+) -> None:
+    run = queued_by(TOKEN)
+    page = lesson("training", **{owner.BROWSER: TOKEN, thread.RUN: run.id})
+    page.session_state[owner.BROWSER] = OTHER
+    page.button("training_cancel").click().run()
+    assert not page.exception
+    assert not run.was_asked_to_stop
+    assert refusals(page) == ["This run is somebody else's: it can be watched, not changed."]
+
+
+def test_an_ended_run_can_go_on_or_be_deleted_by_its_owner(lesson: Open) -> None:
+    run = queued_by(TOKEN)
+    run.update_status(state="cancelled", can_go_on=True, seconds=30.0)
+    page = lesson("training", **{owner.BROWSER: TOKEN, thread.RUN: run.id})
+    page.button("training_go_on").click().run()
+    assert run.status["state"] == "queued"
+    assert run.train_config.max_minutes == TRAIN_PRESETS["class"].max_minutes + 0.5  # type: ignore[operator]
+    run.update_status(state="done", can_go_on=False)
+    page = lesson("training", **{owner.BROWSER: TOKEN, thread.RUN: run.id})
+    assert "training_go_on" not in labels(page)
+    page.button("training_delete").click().run()
+    page.run()
+    assert runs() == []
+    assert not page.exception
+    assert page.warning.len == 0
+    assert thread.RUN not in page.session_state
+
+
+def test_ones_own_runs_can_be_told_apart_and_returned_to(lesson: Open) -> None:
+    first, _, third = queued_by(TOKEN), queued_by(OTHER), queued_by(TOKEN)
+    page = lesson("training", **{owner.BROWSER: TOKEN, thread.RUN: third.id})
+    assert page.selectbox("own_run").options == ["Run 1, queued", "Run 2, queued"]
+    assert page.selectbox("own_run").value == third.id
+    page.selectbox("own_run").select(first.id).run()
+    assert page.session_state[thread.RUN] == first.id
+
+
+def test_the_fourth_waiting_run_is_refused_in_a_sentence(page: AppTest, refusals: Refusals) -> None:
+    for _ in range(4):
+        train(page)
+    assert len(runs()) == 3
+    assert refusals(page) == ["3 of your runs are waiting already: cancel one, or wait until one has started."]
+
+
+# ---------------------------------------------------------------------------------------------------- while it goes on
+
+
+def test_while_a_run_waits_its_place_is_told_and_the_recorded_run_plays(page: AppTest, data_home: Path) -> None:
+    train(page)
+    (run,) = runs()
+    rows = [{"run": "f" * 16, "seconds": 0.0}, {"run": run.id, "seconds": 41.7}]
+    replace_json(data_home / "runs" / queue.QUEUE_FILE, rows)
+    page.run()
+    assert any("queued · place 2 of 2 in the queue, about 42 s to wait" in caption.value for caption in page.caption)
+    shown = [len(json.loads(page.get("plotly_chart")[0].proto.spec)["data"][1]["x"]["bdata"]) for _ in [page.run()] * 1]
+    page.run().run().run()
+    later = len(json.loads(page.get("plotly_chart")[0].proto.spec)["data"][1]["x"]["bdata"])
+    assert later > shown[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"unsaved_since": 40}, "Not saved since step 40: the disk is full or can't be written."),
+        ({"keeps": "best"}, "only its best weights are kept."),
+        ({"keeps": "nothing"}, "nothing of it is kept but its curve."),
+    ],
+)
+def test_what_is_not_saved_is_said(lesson: Open, finished_run: Run, status: dict[str, Any], said: str) -> None:
+    finished_run.update_status(**status)
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    assert any(warning.value.endswith(said) for warning in page.warning)
+
+
+def test_a_run_that_stops_says_so_before_it_has_stopped(lesson: Open, finished_run: Run) -> None:
+    finished_run.update_status(state="running")
+    finished_run.ask_to_stop()
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    assert any(" stopping · step 6 of 6" in caption.value for caption in page.caption)
+
+
+def test_a_run_that_is_not_here_is_said_until_another_is_followed(lesson: Open) -> None:
+    page = lesson("training", **{thread.RUN: "0123456789abcdef"})
+    assert page.warning[0].value.startswith("The run that this page followed is not here (any more).")
+    assert page.run().warning.len == 1
+    train(page)
+    assert page.warning.len == 0
+
+
+def test_a_run_that_goes_back_to_its_checkpoint_is_read_anew(finished_run: Run) -> None:
+    path = finished_run.folder / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(resources.metrics(finished_run)) == 6
+    path.write_bytes(b"".join(lines[:2]))
+    assert resources.metrics(finished_run)["step"].tolist() == [0, 1]
+    path.write_bytes(b"".join(lines[:4]))
+    assert resources.metrics(finished_run)["step"].tolist() == [0, 1, 2, 3]
+    longer = [line.replace(b'"seconds": ', b'"seconds": 1') for line in lines]  # cut and grown past where we stood
+    path.write_bytes(b"".join(longer))
+    assert resources.metrics(finished_run)["step"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert resources.metrics(finished_run)["seconds"].min() > 1
+
+
+def test_cleared_caches_lose_nothing(lesson: Open, finished_run: Run, chart: Chart) -> None:
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    before = chart(page)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    page.run()
+    assert not page.exception
+    assert chart(page) == before

@@ -1,0 +1,58 @@
+"""Who owns a run: whoever sits at the browser that started it, without a name or a login.
+
+A small component keeps an unguessable token in the browser's own storage and reports it, so that a refresh or a second
+tab is the same owner. Until it has reported, and where a browser keeps nothing, a token of this visit stands in.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+import streamlit as st
+
+from gptcore.paths import ASSETS, runs_home
+from gptcore.runs import requests
+from gptcore.runs.store import RunStore, owner_of
+
+BROWSER, VISIT = "owner_browser", "owner_visit"  # tokens, in the session alone
+RUNS = "owner_runs"
+TOKEN = re.compile(r"[0-9a-f]{32}")
+
+_component = st.components.v2.component(
+    "glassbox_owner", html="<i hidden></i>\n", js=(ASSETS / "components" / "owner.js").read_text(encoding="utf-8")
+)
+
+
+def recognise() -> None:
+    """Ask the browser who it is; the answer is there at the next run of the page, which follows at once."""
+    reported = _component(
+        data={"known": st.session_state.get(BROWSER)}, key="owner", height=1, on_token_change=lambda: None
+    ).get("token")
+    if isinstance(reported, str) and TOKEN.fullmatch(reported):
+        st.session_state[BROWSER] = reported
+
+
+def name() -> str:
+    """The name under which this student's next run is owned."""
+    return owner_of(st.session_state.get(BROWSER) or _visit())
+
+
+def names() -> set[str]:
+    """All names that this student goes by: the browser's, and that of this visit."""
+    return {name(), owner_of(_visit())}
+
+
+def runs() -> list[str]:
+    """Ids of this student's runs, the oldest first: looked up once in a visit, and added to from then on."""
+    mine = st.session_state.get(RUNS)
+    if mine is None or mine[0] != names():
+        found = [run.id for run in RunStore(runs_home()) if requests.is_of(run, names())]
+        mine = st.session_state[RUNS] = (names(), found)
+    ids: list[str] = mine[1]
+    return ids
+
+
+def _visit() -> str:
+    token: str = st.session_state.setdefault(VISIT, secrets.token_hex(16))
+    return token

@@ -1,0 +1,78 @@
+"""The program as a class would meet it, started for a measurement: a server with a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from gptcore.paths import REPOSITORY
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running program.
+
+    Attributes:
+        port: On the loopback address.
+        home: Its data folder.
+        process: The server itself; its children train.
+    """
+
+    port: int
+    home: Path
+    process: psutil.Popen
+
+
+def _free_port() -> int:
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return int(any_port.getsockname()[1])
+
+
+def _wait(port: int) -> None:
+    for _ in range(START_SECONDS * 10):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=START_SECONDS):
+                return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise TimeoutError("the server did not start")
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A fresh server; it and all that it trains are ended in the end."""
+    with tempfile.TemporaryDirectory() as home:
+        port = _free_port()
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+        process = psutil.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=os.environ | {"GPTCORE_HOME": home},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait(port)
+            yield Server(port, Path(home), process)
+        finally:
+            family = [process, *process.children(recursive=True)]
+            for member in family:
+                member.terminate()
+            for member in psutil.wait_procs(family, timeout=15)[1]:
+                member.kill()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -16,16 +17,19 @@ MOST_POINTS = 500  # a line; more cost a browser its breath and show nothing new
 
 
 def thin(frame: pd.DataFrame, column: str, most: int = MOST_POINTS) -> pd.DataFrame:
-    """At most about ``most`` rows, with the smallest and largest value of every stretch kept.
+    """At most ``most`` rows: the smallest and largest value of every stretch, and a missing one, drawn as a gap.
 
     >>> len(thin(pd.DataFrame({"batch_loss": range(10_000)}), "batch_loss"))
     500
     """
     if len(frame) <= most:
         return frame
-    stretch = pd.Series(range(len(frame)), index=frame.index) * (most // 2) // len(frame)
-    grouped = frame[column].groupby(stretch)
-    return frame.loc[sorted(set(grouped.idxmin().dropna()) | set(grouped.idxmax().dropna()))]
+    values = frame[column].astype(float).reset_index(drop=True)
+    kept_of_each = 3 if values.hasnans else 2
+    stretch = pd.Series(range(len(values))) * (most // kept_of_each) // len(values)
+    gaps = values.index[values.isna()].to_series().groupby(stretch).first()
+    lowest, highest = (values.fillna(away).groupby(stretch) for away in (math.inf, -math.inf))
+    return frame.iloc[sorted({*lowest.idxmin(), *highest.idxmax(), *gaps})]
 
 
 def learning_curves(
@@ -83,9 +87,10 @@ def _add_batches(figure: go.Figure, metrics: pd.DataFrame, x: Axis) -> None:
 
 
 def _add_evaluations(figure: go.Figure, evaluated: pd.DataFrame, x: Axis) -> None:
+    train, validation = (thin(evaluated, column) for column in ("train_loss", "val_loss"))
     figure.add_scatter(
-        x=evaluated[x],
-        y=evaluated["train_loss"],
+        x=train[x],
+        y=train["train_loss"],
         name="training",
         mode="lines+markers",
         line={"color": TRAIN, "width": 2.5},
@@ -93,8 +98,8 @@ def _add_evaluations(figure: go.Figure, evaluated: pd.DataFrame, x: Axis) -> Non
         hovertemplate="%{y:.3f}",
     )
     figure.add_scatter(
-        x=evaluated[x],
-        y=evaluated["val_loss"],
+        x=validation[x],
+        y=validation["val_loss"],
         name="validation",
         mode="lines+markers",
         line={"color": VALIDATION, "width": 2.5, "dash": "dash"},
@@ -118,12 +123,11 @@ def gap_figure(metrics: pd.DataFrame, best_step: int | None, height: int = 380) 
     """The two curves with the area between them filled: the gap is what was learnt about this text alone."""
     evaluated = metrics[metrics["train_loss"].notna() & metrics["val_loss"].notna()]
     figure = blank_figure(height)
+    train, validation = (thin(evaluated, column) for column in ("train_loss", "val_loss"))
+    figure.add_scatter(x=train["step"], y=train["train_loss"], line={"width": 0}, showlegend=False, hoverinfo="skip")
     figure.add_scatter(
-        x=evaluated["step"], y=evaluated["train_loss"], line={"width": 0}, showlegend=False, hoverinfo="skip"
-    )
-    figure.add_scatter(
-        x=evaluated["step"],
-        y=evaluated["val_loss"],
+        x=validation["step"],
+        y=validation["val_loss"],
         name="gap",
         fill="tonexty",
         fillcolor="rgba(230,159,0,0.25)",
@@ -136,4 +140,13 @@ def gap_figure(metrics: pd.DataFrame, best_step: int | None, height: int = 380) 
         figure.add_vline(x=best_step, line={"color": VALIDATION, "width": 1, "dash": "dot"})
     figure.update_xaxes(title="step", rangemode="tozero")
     figure.update_yaxes(title="loss (nats a token)", rangemode="tozero")
+    return figure
+
+
+def schedule_figure(steps: Sequence[int], rates: Sequence[float], height: int = 130) -> go.Figure:
+    """The learning rate of each step, before a run."""
+    figure = blank_figure(height)
+    figure.add_scatter(x=steps, y=rates, mode="lines", line={"color": TRAIN, "width": 2}, hovertemplate="%{y:.2g}")
+    figure.update_xaxes(title="step", rangemode="tozero")
+    figure.update_yaxes(title="rate", rangemode="tozero", nticks=3, exponentformat="e")
     return figure

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from gptcore.machine import cores, memory_limit
 from gptcore.paths import REPOSITORY
 from gptcore.runs.files import replace_json
+from gptcore.runs.processes import process_of
 from gptcore.runs.queue import PROCESS_BYTES, QUEUE_FILE, SERVER_BYTES, WAITING, Ticket, fits, look, turns, waits
 from gptcore.runs.store import ENDED, RunStore
 
@@ -108,6 +109,7 @@ class Dispatcher(threading.Thread):
         self._ended: dict[str, Ticket] = {}  # read once: an ended run changes only when it is reopened
         self._bell = 0
         self._looked = self._warmed = -math.inf
+        self._complaint = ""  # said once, not every second
         self._asked: dict[str, float] = {}  # when a run under way was first seen to be cancelled
 
     def run(self) -> None:
@@ -135,6 +137,9 @@ class Dispatcher(threading.Thread):
             self.join(FAREWELL_SECONDS)
         for child in self.children:
             child.process.terminate()
+        for ticket in self._adopted():
+            with suppress(psutil.Error):
+                process_of(ticket.run).terminate()
         deadline = time.monotonic() + FAREWELL_SECONDS
         for child in self.children:
             with suppress(subprocess.TimeoutExpired):
@@ -148,8 +153,10 @@ class Dispatcher(threading.Thread):
                 if self._something_happened():
                     self.tick()
                 self._keep_warm()
-            except (OSError, ValueError):  # a full disk, say: the queue waits until it can be read and written again
-                LOGGER.exception("the dispatcher could not look after %s", self.store.root)
+            except (OSError, ValueError) as error:  # a full disk, say: the queue waits until it can be read and written
+                if str(error) != self._complaint:
+                    LOGGER.exception("the dispatcher could not look after %s", self.store.root)
+                self._complaint = str(error)
             self._stopping.wait(LOOK_SECONDS)
         atexit.unregister(self.close)
 
@@ -237,14 +244,18 @@ class Dispatcher(threading.Thread):
         now = time.monotonic()
         self._asked = {ticket.run.id: self._asked.get(ticket.run.id, now) for ticket in cancelled}
         for ticket in cancelled:
-            since, about = now - self._asked[ticket.run.id], ticket.run.status.get("process")
+            since = now - self._asked[ticket.run.id]
             grace = max(GRACE_SECONDS, 5 * (ticket.step_seconds or 0.0))
-            if since < grace or about is None:  # a run that is taken up only now sees for itself that it is cancelled
+            if since < grace:
                 continue
             with suppress(psutil.Error):
-                process = psutil.Process(about["pid"])
-                if process.create_time() == about["created"]:  # else another one was given its number
-                    process.terminate() if since < grace + KILL_SECONDS else process.kill()
+                process = process_of(ticket.run)
+                process.terminate() if since < grace + KILL_SECONDS else process.kill()
+
+    def _adopted(self) -> list[Ticket]:
+        """Runs under way that a former dispatcher started."""
+        mine = [child.ticket.run for child in self.children if child.ticket is not None]
+        return [ticket for ticket in self._tickets() if ticket.state == "running" and ticket.run not in mine]
 
     def _keep_warm(self) -> None:
         """Have processes wait for runs, one more a second until there are enough."""

@@ -19,10 +19,15 @@ def replace_json(path: Path, value: Any) -> None:
         draft.unlink(missing_ok=True)
 
 
-def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+def read_lines(path: Path, offset: int = 0, most: int = -1) -> tuple[list[dict[str, Any]], int]:
     """The JSON lines of a file from an offset on; an unfinished last line is left for next time.
 
     Where no line ends at the offset, the file was cut because its run went back to a checkpoint: it is read anew.
+
+    Args:
+        path: The file; it need not be there.
+        offset: Where the last look ended.
+        most: Bytes to read at once, for whoever comes again for the rest; longer than any line.
 
     Returns:
         The rows, and the offset from which to go on.
@@ -32,7 +37,7 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
             file.seek(max(0, offset - 1))
             if offset and file.read(1) != b"\n":
                 offset = file.seek(0)
-            raw = file.read()
+            raw = file.read(most)
     except FileNotFoundError:
         return [], 0
     whole = raw[: raw.rfind(b"\n") + 1]

@@ -104,9 +104,9 @@ class Run:
         """
         replace_json(self.folder / "status.json", self.status | changes | {"updated": time.time()})
 
-    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    def metrics(self, offset: int = 0, most: int = -1) -> tuple[list[dict[str, Any]], int]:
         """Metric rows from an offset on (see ``read_lines``)."""
-        return read_lines(self.folder / "metrics.jsonl", offset)
+        return read_lines(self.folder / "metrics.jsonl", offset, most)
 
     def samples(self) -> list[dict[str, Any]]:
         """All samples so far, in order."""

@@ -35,6 +35,7 @@ from gptcore.machine import MIB, check_memory, cores
 from gptcore.parameters import training_memory
 from gptcore.records import DivergedError, Record, StoppedError
 from gptcore.runs.journal import Journal, last_state
+from gptcore.runs.processes import describe
 from gptcore.runs.store import Run
 from gptcore.training import TrainingState, new_state, train
 
@@ -96,8 +97,7 @@ def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = No
         OSError: The run's end could not be written.
     """
     with run.lock.acquire(timeout=LOCK_SECONDS):
-        me = psutil.Process()
-        process, attempt = {"pid": me.pid, "created": me.create_time()}, run.status.get("attempt", 0) + 1
+        process, attempt = describe(psutil.Process()), run.status.get("attempt", 0) + 1
         run.update_status(state="running", reason=None, can_go_on=False, attempt=attempt, process=process)
         try:
             torch.set_num_threads(min(run.train_config.threads or cores(), cores()))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 METRIC_COLUMNS = ["step", "epoch", "tokens_seen", "batch_loss", "grad_norm", "lr", "seconds", "train_loss", "val_loss"]
 METRIC_TYPES = {name: "int64" if name in ("step", "epoch", "tokens_seen") else "float64" for name in METRIC_COLUMNS}
 MODELS_KEPT = 4
+CHUNK_BYTES = 2**23  # of metrics read at once: a million lines would fill a gigabyte on the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def token_ids(text: str, special: bool = False) -> list[int]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCounts:
     """Tokens, windows and batches of a text as a run would see it."""
-    train_text, validation_text = split_text(text, config.train_fraction)
+    train_text, validation_text = split_text(text, config.train_fraction, config.train_share)
     special = config.reference or config.end_of_text
     train_ids, validation_ids = token_ids(train_text, special), token_ids(validation_text, special)
     stride = config.stride or context_length
@@ -91,12 +92,16 @@ class _Followed:
     def read(self) -> pd.DataFrame:
         """All rows so far; read from the start again where the run went back to its last checkpoint."""
         with self.lock:
-            new, self.offset = self.run.metrics(self.offset)
+            new, self.offset = self.run.metrics(self.offset, CHUNK_BYTES)
             if new and new[0]["step"] != len(self.rows):
                 self.rows = _frame([])
-                new, self.offset = self.run.metrics()
-            if new:
-                self.rows = pd.concat([self.rows, _frame(new)], ignore_index=True)
+                new, self.offset = self.run.metrics(0, CHUNK_BYTES)
+            parts = [self.rows]
+            while new:
+                parts.append(_frame(new))
+                new, self.offset = self.run.metrics(self.offset, CHUNK_BYTES)
+            if len(parts) > 1:
+                self.rows = pd.concat(parts, ignore_index=True)
             return self.rows
 
 
@@ -120,7 +125,7 @@ def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
     """Levels to measure a curve by: a blind guess, and what counting tokens and pairs of tokens reaches."""
     counts = text_counts(text, 1, config)
     lines = {"a blind guess, ln V:": uniform_loss(counts.vocab_size)}
-    parts = [token_ids(part) for part in split_text(text, config.train_fraction)]
+    parts = [token_ids(part) for part in split_text(text, config.train_fraction, config.train_share)]
     if len(parts[1]) >= 2:
         counted = counting_losses(parts[0], parts[1], counts.vocab_size)
         lines |= {"counting tokens:": counted["unigram"], "counting pairs:": counted["bigram"]}
@@ -128,9 +133,9 @@ def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def copy_index(text: str, train_fraction: float) -> CopyIndex:
+def copy_index(text: str, train_fraction: float, train_share: float) -> CopyIndex:
     """The training part of a text, ready to be searched for copied passages."""
-    return CopyIndex(token_ids(split_text(text, train_fraction)[0]))
+    return CopyIndex(token_ids(split_text(text, train_fraction, train_share)[0]))
 
 
 def copied_spans(
@@ -138,7 +143,9 @@ def copied_spans(
 ) -> list[CopiedSpan]:
     """Passages of a generated text that stand verbatim in the training part; its prompt is not counted."""
     given = len(token_ids(prompt))
-    spans = copy_index(text.text, config.train_fraction).spans(token_ids(generated)[given:], min_tokens)
+    spans = copy_index(text.text, config.train_fraction, config.train_share).spans(
+        token_ids(generated)[given:], min_tokens
+    )
     return [replace(span, start=span.start + given) for span in spans]
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from gptcore.machine import MIB
 from gptcore.runs import dispatcher as dispatchers
-from gptcore.runs import queue
+from gptcore.runs import processes, queue
 from gptcore.runs.dispatcher import MOST_DEATHS, SOMEBODY_ELSES, Dispatcher, start
 from gptcore.runs.queue import PROCESS_BYTES, SERVER_BYTES, Place, Ticket, look, place
 from gptcore.runs.store import Run, RunStore
@@ -288,17 +288,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture
 def signals(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is done to process 77, which began at 5.0 o'clock."""
+    """What is done to process 77, which was born 5 seconds after the machine."""
     done: list[str] = []
 
     def process(pid: int) -> SimpleNamespace:
         if pid != 77:
             return psutil.Process(pid)  # type: ignore[return-value]
         return SimpleNamespace(
-            create_time=lambda: 5.0, terminate=lambda: done.append("ask"), kill=lambda: done.append("kill")
+            pid=77,
+            create_time=lambda: psutil.boot_time() + 5.0,
+            terminate=lambda: done.append("ask"),
+            kill=lambda: done.append("kill"),
         )
 
-    monkeypatch.setattr(dispatchers, "psutil", SimpleNamespace(Process=process, Error=psutil.Error))
+    fake = SimpleNamespace(Process=process, boot_time=psutil.boot_time, NoSuchProcess=psutil.NoSuchProcess)
+    monkeypatch.setattr(processes, "psutil", fake)
     return done
 
 
@@ -313,7 +317,7 @@ def test_a_cancelled_run_that_does_not_end_by_itself_is_asked_and_then_killed(
 ) -> None:
     run = add(runs)
     dispatcher.tick()
-    process = {"pid": 77, "created": 5.0}
+    process = {"pid": 77, "born": 5.0}
     run.update_status(state="running", process=process, step=9, seconds=10 * step_seconds)
     clock(1e6)
     run.ask_to_stop()
@@ -328,7 +332,7 @@ def test_a_stranger_with_the_number_of_a_dead_process_is_left_alone(
 ) -> None:
     run = add(runs)
     dispatcher.tick()
-    run.update_status(state="running", process={"pid": 77, "created": 4.0})
+    run.update_status(state="running", process={"pid": 77, "born": 3.0})
     run.ask_to_stop()
     for _ in range(3):
         dispatcher.tick()
@@ -371,7 +375,7 @@ def test_a_run_that_was_cancelled_before_gets_its_full_grace_again(
     run.reopen()
     dispatcher._something_happened()
     dispatcher.tick()
-    run.update_status(process={"pid": 77, "created": 5.0})
+    run.update_status(process={"pid": 77, "born": 5.0})
     run.ask_to_stop()  # at once: nobody has looked since it started
     dispatcher.tick()
     assert signals == []

@@ -28,6 +28,7 @@ from gptcore.library import load_model
 from gptcore.paths import REPOSITORY
 from gptcore.runs import journal, worker
 from gptcore.runs.files import replace_json
+from gptcore.runs.processes import describe
 from gptcore.runs.store import Run, RunStore, create_run
 from gptcore.runs.worker import execute
 from gptcore.training import TrainingState, evaluate, new_state
@@ -128,7 +129,7 @@ def test_the_status_names_the_process_and_counts_how_often_a_run_was_taken_up(ru
     execute(run, stop_at(5, lambda: seen.append(run.status)))
     (status,) = seen
     assert (status["state"], status["attempt"]) == ("running", 2)
-    assert status["process"] == {"pid": process.pid, "created": process.create_time()}
+    assert status["process"] == describe(process)
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(run: Run) -> None:

@@ -1,0 +1,34 @@
+"""Which process trains a run: written down so that another server finds it again, and never a stranger."""
+
+from __future__ import annotations
+
+import psutil
+
+from gptcore.runs.store import Run
+
+SAME_SECONDS = 1.0  # two times of birth that lie closer are one
+
+
+def _age_of_boot(process: psutil.Process) -> float:
+    """When a process was born, in seconds after the machine: a clock that is set does not change it."""
+    return process.create_time() - psutil.boot_time()
+
+
+def describe(process: psutil.Process) -> dict[str, float]:
+    """What tells a process from any other: its number, which is given again, and its birth."""
+    return {"pid": process.pid, "born": _age_of_boot(process)}
+
+
+def process_of(run: Run) -> psutil.Process:
+    """The process that took a run up last.
+
+    Raises:
+        psutil.Error: It is gone, or nobody has taken the run up.
+    """
+    about = run.status.get("process")
+    if about is None:
+        raise psutil.NoSuchProcess(pid=-1, msg="nobody has taken this run up")
+    process = psutil.Process(int(about["pid"]))
+    if abs(_age_of_boot(process) - about["born"]) > SAME_SECONDS:
+        raise psutil.NoSuchProcess(process.pid, msg="its number was given to another process")
+    return process

@@ -18,7 +18,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig, help_for
+from gptcore.checked import help_for
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig
 from gptcore.runs.store import Run
 
 TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {

@@ -76,7 +76,7 @@ def choose_tokenizer(text: Text, config: TrainConfig) -> Tokenizer:
     full = load_tokenizer()
     if not config.compact_vocab:
         return full
-    parts = split_text(text.text, config.train_fraction)
+    parts = split_text(text.text, config.train_fraction, config.train_share)
     return CompactTokenizer(full, [token for part in parts for token in full.encode(part)])
 
 
@@ -105,7 +105,7 @@ def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
     # The book allows the special token in its text; a reference run tokenises as the book does.
     special = {"special": True} if config.reference or config.end_of_text else {}
     train_ids, validation_ids = (
-        tokenizer.encode(part, **special) for part in split_text(text.text, config.train_fraction)
+        tokenizer.encode(part, **special) for part in split_text(text.text, config.train_fraction, config.train_share)
     )
     T = model.context_length
     counts = window_counts(len(train_ids), T, config.stride or T, config.batch_size, drop_last=True)

@@ -1,18 +1,16 @@
 """The words that every other module uses: the shape of a model, the settings of a run, the rules of a draw.
 
-How to read it: three frozen dataclasses, then the presets by name. A dataclass checks itself when it is
-made, so a value that arrives from a form, a link, a file or the command line is refused in the same words.
-Each field carries its limits and its own help sentence, which the command line and the pages show.
+How to read it: three frozen dataclasses that check themselves (``checked``), then the presets by name.
 
 What is left out: nothing is computed here. Counts are in ``parameters`` and ``windows``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
+
+from gptcore.checked import Checked, described
 
 GPT2_VOCAB_SIZE = 50_257  # 256 bytes + 50,000 merges + 1 special token
 
@@ -28,69 +26,8 @@ Precision = Literal["float32", "bfloat16"]
 SampleAt = Literal["epoch", "evaluation"]
 
 
-def described(default: Any, sentence: str, low: float = -math.inf, high: float = math.inf, choices: Any = ()) -> Any:
-    """A dataclass field: its default, the sentence that explains it to a student, and what it may be."""
-    return field(default=default, metadata={"help": sentence, "low": low, "high": high, "choices": choices})
-
-
-def help_for(config: type, name: str) -> str:
-    """The help sentence of one field, as shown beside its control.
-
-    >>> help_for(GPTConfig, "n_heads")
-    'Attention heads in each block; they share the embedding width equally.'
-    """
-    return next(str(f.metadata["help"]) for f in fields(config) if f.name == name)
-
-
-def _expect(fine: bool, refusal: str) -> None:
-    if not fine:
-        raise ValueError(refusal)
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    try:
-        finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number of more than 308 digits
-        finite = False
-    _expect(finite, f"{name}={str(value)[:40] if isinstance(value, int) else repr(value)} is not a finite number")
-    limit = f"outside {low:g} to {high:g}" if math.isfinite(high) else f"below {low:g}"
-    _expect(low <= value <= high, f"{name}={value:g} is {limit}")
-
-
-def _check_field(name: str, kind: str, value: Any, allowed: Mapping[str, Any]) -> None:
-    """Hold one value to its field's type and limits; the message names both."""
-    if "None" in kind and value is None:
-        return
-    if allowed["choices"]:
-        _expect(value in allowed["choices"], f"{name}={value!r} is not one of {', '.join(allowed['choices'])}")
-    elif kind.startswith("bool"):
-        _expect(isinstance(value, bool), f"{name}={value!r} is neither true nor false")
-    elif kind.startswith("str"):
-        _expect(isinstance(value, str), f"{name}={value!r} is not a text")
-    elif kind.startswith("float"):
-        _check_number(name, value, allowed["low"], allowed["high"])
-    else:
-        _expect(isinstance(value, int) and not isinstance(value, bool), f"{name}={value!r} is not a whole number")
-        low, high = allowed["low"], allowed["high"]
-        _expect(low <= value <= high, f"{name}={value:,} is outside {low:,} to {high:,}")
-
-
-class _Checked:
-    """A config that checks each of its fields when it is made."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            _check_field(each.name, str(each.type), getattr(self, each.name), each.metadata)
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """Refuse values that are fine one by one and impossible side by side."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GPTConfig(_Checked):
+class GPTConfig(Checked):
     """The shape of a GPT. The field names are those of Raschka's book (chapter 4).
 
     Raises:
@@ -128,7 +65,7 @@ class GPTConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig(_Checked):
+class TrainConfig(Checked):
     """The settings of one training run.
 
     Raises:
@@ -146,7 +83,10 @@ class TrainConfig(_Checked):
     warmup_steps: int = described(0, "Updates in which the learning rate rises in a line from near zero.", 0, MAX_STEPS)
     min_lr: float | None = described(None, "Where a cosine lets the learning rate end; empty keeps it constant.", 0.0)
     grad_clip: float | None = described(None, "Gradients longer than this are shortened to it; empty leaves them.", 0.0)
-    train_fraction: float = described(0.9, "The share of the text, by characters, that is trained on.", 0.0, 1.0)
+    train_fraction: float = described(0.9, "Where the text is cut: what lies before is trained on.", 0.0, 1.0)
+    train_share: float = described(
+        1.0, "How much of the training part is used, from its beginning; the validation part stays the same.", 0.0, 1.0
+    )
     stride: int | None = described(
         None, "Tokens between window starts; empty means one context length.", 1, 2 * MAX_CONTEXT_LENGTH
     )
@@ -181,7 +121,7 @@ class TrainConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingConfig(_Checked):
+class SamplingConfig(Checked):
     """The rules by which the next token is drawn.
 
     The order is: top-k on the logits, divide by the temperature, softmax, top-p on the result, renormalise, draw.

@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def split_text(text: str, train_fraction: float) -> tuple[str, str]:
+def split_text(text: str, train_fraction: float, train_share: float = 1.0) -> tuple[str, str]:
     """Cut a text by characters into the part to learn from and the part to be judged by.
+
+    Args:
+        text: All of it.
+        train_fraction: Where the first part ends.
+        train_share: How much of the first part is used; the second stays the same, so that runs can be compared.
 
     >>> split_text("0123456789", 0.9)
     ('012345678', '9')
+    >>> split_text("0123456789", 0.8, train_share=0.5)
+    ('0123', '89')
     """
     cut = int(len(text) * train_fraction)
-    return text[:cut], text[cut:]
+    return text[: int(cut * train_share)], text[cut:]
 
 
 @dataclass(frozen=True, slots=True)

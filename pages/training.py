@@ -8,6 +8,7 @@ from filelock import Timeout
 
 from gptcore import training
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.estimate import machine_speed, run_seconds
 from gptcore.parameters import count_parameters
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
@@ -31,16 +32,26 @@ def _submit(model: GPTConfig, config: TrainConfig) -> None:
     st.rerun()
 
 
-def _before(model: GPTConfig, config: TrainConfig) -> str:
-    """What the run will be and need, before it is started."""
+def _before(chosen: settings.Settings) -> str:
+    """What the run will be, need and take, before it is started."""
+    model, config = chosen
     counts = resources.text_counts(thread.text().text, model.context_length, config)
     sized = dataclasses.replace(model, vocab_size=counts.vocab_size)  # a compact vocabulary has the text's size
     need = queue.needs(sized, config)
+    seconds = run_seconds(sized, config, settings.updates(chosen), machine_speed())
     return (
         f"{count_parameters(sized):,} parameters, {counts.train.windows:,} + {counts.validation.windows:,} windows of "
-        f"{model.context_length} tokens. Needs about {need.memory / 2**20:,.0f} MiB of memory and at most "
-        f"{need.disk / 2**20:,.0f} MiB of disk."
+        f"{model.context_length} tokens. Needs about {need.memory / 2**20:,.0f} MiB of memory, at most "
+        f"{need.disk / 2**20:,.0f} MiB of disk, and here about {_in_time(seconds)}."
     )
+
+
+def _in_time(seconds: float) -> str:
+    """A number of seconds as one says it: never more exact than an estimate is."""
+    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{max(1.0, seconds):,.0f} seconds"
 
 
 def _watched() -> Run:
@@ -63,10 +74,10 @@ with left:
     mine = chosen == choices.MY_MODEL
     model = thread.model() if mine else MODEL_PRESETS[chosen]
     try:
-        config = settings.controls(nearest_preset(model) if mine else chosen, model)
-        st.caption(_before(model, config))
+        wanted = settings.controls(nearest_preset(model) if mine else chosen, model)
+        st.caption(_before(wanted))
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="training_start", width="stretch"):
-            _submit(model, config)
+            _submit(*wanted)
     except (ValueError, MemoryError, OSError, Timeout) as error:
         frame.refuse(error)
 with right:

@@ -66,7 +66,8 @@ def choose(key: str) -> Passage:
         help="A model learns from the training part; the validation part stays new to it.",
         persist_state="session",
     )
-    text = split_text(thread.text().text, thread.training().train_fraction)[PARTS.index(part)]
+    training = thread.training()
+    text = split_text(thread.text().text, training.train_fraction, training.train_share)[PARTS.index(part)]
     voice, guessable, room = _reader(voice, text)
     length = most = min(LONGEST, room)
     if most > SHORTEST:

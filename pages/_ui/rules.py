@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from gptcore.config import SamplingConfig, help_for
+from gptcore.checked import help_for
+from gptcore.config import SamplingConfig
 
 
 def sampling_rules() -> SamplingConfig:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from gptcore.config import MODEL_PRESETS, GPTConfig, help_for
+from gptcore.checked import help_for
+from gptcore.config import MODEL_PRESETS, GPTConfig
 from pages._ui import frame, thread
 
 LABELS = {

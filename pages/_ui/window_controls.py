@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptcore.config import GPTConfig, TrainConfig, help_for
+from gptcore.checked import help_for
+from gptcore.config import GPTConfig, TrainConfig
 from gptcore.windows import window_counts
 from pages._ui import thread
 from pages._ui.window_view import LEAD_IN, VIEWS, View

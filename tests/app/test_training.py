@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from gptcore.paths import REPOSITORY, runs_home
 from gptcore.runs import queue
 from gptcore.runs.files import replace_json
 from gptcore.runs.store import Run, RunStore, owner_of
+from gptcore.schedule import learning_rate
 from pages._ui import owner, resources, thread
 
 Open = Callable[..., AppTest]
@@ -74,10 +74,33 @@ def test_train_makes_a_run_of_exactly_what_the_controls_say(page: AppTest) -> No
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("steps", 7), ("lr", 0.002), ("batch_size", 3), ("eval_every", 4), ("seed", 99)],
+    [
+        ("steps", 7),
+        ("lr", 0.002),
+        ("batch_size", 3),
+        ("eval_every", 4),
+        ("eval_batches", 2),
+        ("seed", 99),
+        ("train_share", 0.5),
+        ("train_fraction", 0.8),
+        ("stride", 16),
+        ("weight_decay", 0.2),
+        ("warmup_steps", 5),
+        ("min_lr", 0.001),
+        ("min_lr", None),
+        ("grad_clip", 1.0),
+        ("max_minutes", 2.5),
+    ],
 )
-def test_every_number_reaches_the_run(page: AppTest, name: str, value: float) -> None:
+def test_every_number_reaches_the_run(page: AppTest, name: str, value: float | None) -> None:
     page.number_input(f"training_{name}_class").set_value(value).run()
+    train(page)
+    assert to_json(runs()[0].train_config) == to_json(TRAIN_PRESETS["class"]) | {name: value}
+
+
+@pytest.mark.parametrize(("name", "value"), [("optimiser", "sgd"), ("precision", "bfloat16")])
+def test_every_choice_reaches_the_run(page: AppTest, name: str, value: str) -> None:
+    page.selectbox(f"training_{name}_class").select(value).run()
     train(page)
     assert to_json(runs()[0].train_config) == to_json(TRAIN_PRESETS["class"]) | {name: value}
 
@@ -181,7 +204,7 @@ def test_a_finished_run_shows_every_point_and_its_last_numbers(lesson: Open, fin
     last = [row for row in rows if row["train_loss"] is not None][-1]
     assert any(f"done · step {len(rows)} of {len(rows)}" in caption.value for caption in page.caption)
     assert chart(page)["each batch"] == [row["step"] for row in rows]
-    said = page.get("plotly_chart")[0].proto.alt
+    said = next(chart for chart in page.get("plotly_chart") if chart.key == "training_curves").proto.alt
     assert f"after step {last['step']} the training loss is {last['train_loss']:.2f}" in said
     assert f"the validation loss {last['val_loss']:.2f} nats a token" in said
     assert f"best at step {finished_run.status['best']['step']}." in said
@@ -213,10 +236,46 @@ def test_a_run_that_was_deleted_gives_way_to_the_recorded_one(lesson: Open) -> N
     assert any(" recorded · step " in caption.value for caption in page.caption)
 
 
-def test_a_rate_below_the_presets_minimum_takes_the_minimum_along(page: AppTest) -> None:
-    page.number_input("training_lr_class").set_value(0.0).run()
+def test_a_minimum_above_the_peak_is_warned_of_and_trained_as_it_stands(page: AppTest) -> None:
+    assert page.warning.len == 0
+    page.number_input("training_lr_class").set_value(0.00002).run()
+    assert page.warning[0].value.startswith("The cosine ends at 0.0001, above its peak of 2e-05")
     train(page)
-    assert (runs()[0].train_config.lr, runs()[0].train_config.min_lr) == (0.0, 0.0)
+    assert (runs()[0].train_config.lr, runs()[0].train_config.min_lr) == (0.00002, 0.0001)
+
+
+def test_the_schedule_is_drawn_as_it_will_run(page: AppTest, drawn: Callable[..., list[dict[str, Any]]]) -> None:
+    page.number_input("training_warmup_steps_class").set_value(30).run()
+    (line,) = drawn(page, "training_schedule")
+    config = replace(TRAIN_PRESETS["class"], warmup_steps=30)
+    assert (line["x"][0], line["x"][-1]) == (0, 299)
+    assert line["y"] == pytest.approx([learning_rate(step, 300, config) for step in line["x"]])
+
+
+def test_a_part_of_the_text_is_trained_on_and_judged_by_the_same_validation_part(page: AppTest) -> None:
+    page.number_input("training_train_share_class").set_value(0.5).run()
+    train(page)
+    (run,) = runs()
+    half, whole = (
+        batches.prepare(run.text, run.model_config, config)
+        for config in (run.train_config, replace(run.train_config, train_share=1.0))
+    )
+    assert len(half.train_ids) == pytest.approx(len(whole.train_ids) / 2, rel=0.02)
+    assert half.tokenizer.decode(half.validation_ids.tolist()) == whole.tokenizer.decode(whole.validation_ids.tolist())
+
+
+def test_a_run_can_be_as_long_as_so_many_epochs(page: AppTest) -> None:
+    page.segmented_control("training_unit_class").set_value("epochs").run()
+    page.number_input("training_epochs_class").set_value(3).run()
+    train(page)
+    assert (runs()[0].train_config.steps, runs()[0].train_config.epochs) == (None, 3)
+
+
+def test_context_and_dropout_belong_to_the_model_that_is_trained(page: AppTest) -> None:
+    page.number_input("training_context_length_class").set_value(16).run()
+    page.number_input("training_drop_rate_class").set_value(0.25).run()
+    train(page)
+    assert runs()[0].model_config == replace(MODEL_PRESETS["class"], context_length=16, drop_rate=0.25)
 
 
 def test_the_model_chosen_on_the_parameters_page_is_the_one_that_is_trained(page: AppTest) -> None:
@@ -332,17 +391,18 @@ def test_the_fourth_waiting_run_is_refused_in_a_sentence(page: AppTest, refusals
 # ---------------------------------------------------------------------------------------------------- while it goes on
 
 
-def test_while_a_run_waits_its_place_is_told_and_the_recorded_run_plays(page: AppTest, data_home: Path) -> None:
+def test_while_a_run_waits_its_place_is_told_and_the_recorded_run_plays(
+    page: AppTest, data_home: Path, drawn: Callable[..., list[dict[str, Any]]]
+) -> None:
     train(page)
     (run,) = runs()
     rows = [{"run": "f" * 16, "seconds": 0.0}, {"run": run.id, "seconds": 41.7}]
     replace_json(data_home / "runs" / queue.QUEUE_FILE, rows)
     page.run()
     assert any("queued · place 2 of 2 in the queue, about 42 s to wait" in caption.value for caption in page.caption)
-    shown = [len(json.loads(page.get("plotly_chart")[0].proto.spec)["data"][1]["x"]["bdata"]) for _ in [page.run()] * 1]
-    page.run().run().run()
-    later = len(json.loads(page.get("plotly_chart")[0].proto.spec)["data"][1]["x"]["bdata"])
-    assert later > shown[0]
+    played = f"training_meanwhile_{run.id}"
+    before = drawn(page, played)[0]["x"]
+    assert drawn(page.run().run(), played)[0]["x"][: len(before) + 1] == [*before, len(before)]
 
 
 @pytest.mark.parametrize(

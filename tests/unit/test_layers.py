@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # A room imports only rooms before it.
 ROOMS = (
+    "checked",
     "config",
     "machine",
     "paths",
@@ -34,6 +35,7 @@ ROOMS = (
     "batches",
     "model",
     "parameters",
+    "estimate",
     "baselines",
     "loss",
     "sampling",
@@ -42,12 +44,14 @@ ROOMS = (
     "fast",
     "records",
     "training",
+    "probes",
     "safetensors_file",
     "checkpoint",
     "gpt2_names",
     "pretrained",
     "library",
     "runs",
+    "timeline",
     "figures",
     "__main__",
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from gptcore.figures.theme import DRAWN, PUBLISHED, TRAIN, VALIDATION, blank_figure, literal
+from gptcore.figures.theme import DRAWN, PUBLISHED, TRAIN, VALIDATION, blank_layout, literal
 
 Axis = Literal["step", "tokens_seen", "epochs_read"]
 AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens_seen": "tokens seen", "epochs_read": "epochs read"}
@@ -39,114 +39,144 @@ def learning_curves(
     best_step: int | None = None,
     cursor_step: int | None = None,
     height: int = 380,
+    panels: bool = False,
 ) -> go.Figure:
-    """Both losses of a run in nats a token.
+    """Both losses of a run in nats a token; below them, if asked, the gradient's length and the learning rate.
+
+    The figure is made in one go from plain values: while runs are watched it is drawn all the time, and every line
+    added to a finished figure would cost ten times what it costs here.
 
     Args:
-        metrics: Rows of metrics.jsonl: step, tokens_seen, epochs_read, batch_loss, train_loss, val_loss.
+        metrics: Rows of metrics.jsonl: step, tokens_seen, epochs_read, batch_loss, train_loss, val_loss, grad_norm, lr.
         lines: Levels to measure by, name to nats a token, drawn dotted.
         x: What is counted along the axis.
         best_step: Step of the best validation loss, marked.
         cursor_step: A step that a reader stands on, marked by a vertical line.
         height: Pixels.
+        panels: Whether gradient length and learning rate are drawn.
     """
-    figure = blank_figure(height)
+    traces: list[Trace] = []
+    shapes, labels = _levels(lines)
     if not metrics.empty:
         evaluated = metrics[metrics["train_loss"].notna()]
-        _add_batches(figure, thin(metrics, "batch_loss"), x)
-        _add_evaluations(figure, evaluated, x)
+        traces = [_batches(thin(metrics, "batch_loss"), x), *_evaluations(evaluated, x)]
         if best_step is not None:
-            _mark_best(figure, evaluated[evaluated["step"] == best_step], x)
-        if cursor_step is not None:
-            here = metrics.loc[metrics["step"] == cursor_step, x]
-            if len(here):
-                figure.add_vline(x=float(here.iloc[0]), line={"color": DRAWN, "width": 2})
-    lowest = min(lines.values(), default=0.0)
-    for name, level in lines.items():
-        figure.add_hline(
-            y=level,
-            line={"color": PUBLISHED, "dash": "dot", "width": 1},
-            annotation={"text": f"{literal(name)} {level:.2f}", "font": {"size": 11, "color": PUBLISHED}},
-            annotation_position="bottom right" if level == lowest else "top right",
-        )
-    figure.update_xaxes(title=AXIS_TITLES[x], rangemode="tozero")
-    figure.update_yaxes(title="loss (nats a token)", rangemode="tozero")
+            traces.append(_best(evaluated[evaluated["step"] == best_step], x))
+        if panels:
+            traces += [_panel(metrics, "grad_norm", "y2", x), _panel(metrics, "lr", "y3", x)]
+        cursor = [_upright(float(at), DRAWN, "solid", 2) for at in metrics.loc[metrics["step"] == cursor_step, x]]
+        shapes = cursor + shapes
+    figure = _figure(traces, shapes, labels, AXIS_TITLES[x], height)
+    if panels:
+        figure.update_layout(PANELS)
     return figure
 
 
-def _add_batches(figure: go.Figure, metrics: pd.DataFrame, x: Axis) -> None:
-    figure.add_scatter(
-        x=metrics[x],
-        y=metrics["batch_loss"],
-        name="each batch",
-        mode="lines",
-        line={"color": TRAIN, "width": 1},
-        opacity=0.3,
-        hovertemplate="%{y:.3f}",
+Trace = dict[str, Any]
+PANELS = {
+    "yaxis": {"domain": [0.42, 1.0]},
+    "yaxis2": {"domain": [0.2, 0.36], "title": "gradient", "nticks": 3, "rangemode": "tozero"},
+    "yaxis3": {"domain": [0.0, 0.16], "title": "rate", "nticks": 3, "rangemode": "tozero", "exponentformat": "e"},
+    "xaxis": {"anchor": "y3"},
+}
+
+
+def _figure(
+    traces: Sequence[Trace], shapes: Sequence[Trace], labels: Sequence[Trace], x_title: str, height: int
+) -> go.Figure:
+    layout = blank_layout(height) | {
+        "shapes": shapes,
+        "annotations": labels,
+        "xaxis": {"title": {"text": x_title}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "loss (nats a token)"}, "rangemode": "tozero"},
+    }
+    return go.Figure({"data": traces, "layout": layout})
+
+
+def _levels(lines: Mapping[str, float]) -> tuple[list[Trace], list[Trace]]:
+    """Dotted lines across the figure, and their names above them, that of the lowest below it."""
+    lowest = min(lines.values(), default=0.0)
+    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1}
+    shapes = [
+        {**across, "y0": level, "y1": level, "line": {"color": PUBLISHED, "dash": "dot", "width": 1}}
+        for level in lines.values()
+    ]
+    labels = [
+        {
+            "text": f"{literal(name)} {level:.2f}",
+            "font": {"size": 11, "color": PUBLISHED},
+            "showarrow": False,
+            "xref": "paper",
+            "x": 1,
+            "xanchor": "right",
+            "y": level,
+            "yanchor": "top" if level == lowest else "bottom",
+        }
+        for name, level in lines.items()
+    ]
+    return shapes, labels
+
+
+def _upright(at: float, colour: str, dash: str, width: int) -> Trace:
+    line = {"color": colour, "dash": dash, "width": width}
+    return {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at, "line": line}
+
+
+def _scatter(frame: pd.DataFrame, x: str, y: str, name: str, **style: Any) -> Trace:
+    values = {"x": frame[x].to_numpy(), "y": frame[y].to_numpy()}
+    return {"type": "scatter", "name": name, "hovertemplate": "%{y:.3f}", **values, **style}
+
+
+def _batches(metrics: pd.DataFrame, x: Axis) -> Trace:
+    return _scatter(
+        metrics, x, "batch_loss", "each batch", mode="lines", opacity=0.3, line={"color": TRAIN, "width": 1}
     )
 
 
-def _add_evaluations(figure: go.Figure, evaluated: pd.DataFrame, x: Axis) -> None:
+def _panel(metrics: pd.DataFrame, column: str, axis: str, x: Axis) -> Trace:
+    names = {"grad_norm": "gradient length", "lr": "learning rate"}
+    line = {"color": PUBLISHED, "width": 1}
+    return _scatter(
+        thin(metrics, column), x, column, names[column], mode="lines", yaxis=axis, line=line, showlegend=False
+    )
+
+
+def _evaluations(evaluated: pd.DataFrame, x: Axis) -> list[Trace]:
     train, validation = (thin(evaluated, column) for column in ("train_loss", "val_loss"))
-    figure.add_scatter(
-        x=train[x],
-        y=train["train_loss"],
-        name="training",
-        mode="lines+markers",
-        line={"color": TRAIN, "width": 2.5},
-        marker={"size": 5},
-        hovertemplate="%{y:.3f}",
-    )
-    figure.add_scatter(
-        x=validation[x],
-        y=validation["val_loss"],
-        name="validation",
-        mode="lines+markers",
-        line={"color": VALIDATION, "width": 2.5, "dash": "dash"},
-        marker={"size": 5, "symbol": "square"},
-        hovertemplate="%{y:.3f}",
-    )
+    solid, dashed = ({"color": TRAIN, "width": 2.5}, {"color": VALIDATION, "width": 2.5, "dash": "dash"})
+    square = {"size": 5, "symbol": "square"}
+    return [
+        _scatter(train, x, "train_loss", "training", mode="lines+markers", line=solid, marker={"size": 5}),
+        _scatter(validation, x, "val_loss", "validation", mode="lines+markers", line=dashed, marker=square),
+    ]
 
 
-def _mark_best(figure: go.Figure, best: pd.DataFrame, x: Axis) -> None:
-    figure.add_scatter(
-        x=best[x],
-        y=best["val_loss"],
-        name="best validation",
-        mode="markers",
-        marker={"color": VALIDATION, "size": 15, "symbol": "star", "line": {"color": "white", "width": 1}},
-        hovertemplate="%{y:.3f}",
-    )
+def _best(best: pd.DataFrame, x: Axis) -> Trace:
+    star = {"color": VALIDATION, "size": 15, "symbol": "star", "line": {"color": "white", "width": 1}}
+    return _scatter(best, x, "val_loss", "best validation", mode="markers", marker=star)
 
 
 def gap_figure(metrics: pd.DataFrame, best_step: int | None, height: int = 380) -> go.Figure:
     """The two curves with the area between them filled: the gap is what was learnt about this text alone."""
     evaluated = metrics[metrics["train_loss"].notna() & metrics["val_loss"].notna()]
-    figure = blank_figure(height)
     train, validation = (thin(evaluated, column) for column in ("train_loss", "val_loss"))
-    figure.add_scatter(x=train["step"], y=train["train_loss"], line={"width": 0}, showlegend=False, hoverinfo="skip")
-    figure.add_scatter(
-        x=validation["step"],
-        y=validation["val_loss"],
-        name="gap",
-        fill="tonexty",
-        fillcolor="rgba(230,159,0,0.25)",
-        line={"width": 0},
-        hoverinfo="skip",
-    )
-    _add_evaluations(figure, evaluated, "step")
+    unseen: Trace = {"line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "hovertemplate": None}
+    area = {"fill": "tonexty", "fillcolor": "rgba(230,159,0,0.25)"}
+    traces = [
+        _scatter(train, "step", "train_loss", "training", **unseen, showlegend=False),
+        _scatter(validation, "step", "val_loss", "gap", **unseen, **area),
+        *_evaluations(evaluated, "step"),
+    ]
+    shapes = []
     if best_step is not None:
-        _mark_best(figure, evaluated[evaluated["step"] == best_step], "step")
-        figure.add_vline(x=best_step, line={"color": VALIDATION, "width": 1, "dash": "dot"})
-    figure.update_xaxes(title="step", rangemode="tozero")
-    figure.update_yaxes(title="loss (nats a token)", rangemode="tozero")
-    return figure
+        traces.append(_best(evaluated[evaluated["step"] == best_step], "step"))
+        shapes = [_upright(best_step, VALIDATION, "dot", 1)]
+    return _figure(traces, shapes, [], "step", height)
 
 
 def schedule_figure(steps: Sequence[int], rates: Sequence[float], height: int = 130) -> go.Figure:
     """The learning rate of each step, before a run."""
-    figure = blank_figure(height)
-    figure.add_scatter(x=steps, y=rates, mode="lines", line={"color": TRAIN, "width": 2}, hovertemplate="%{y:.2g}")
-    figure.update_xaxes(title="step", rangemode="tozero")
-    figure.update_yaxes(title="rate", rangemode="tozero", nticks=3, exponentformat="e")
+    line = {"type": "scatter", "x": steps, "y": rates, "mode": "lines", "line": {"color": TRAIN, "width": 2}}
+    figure = _figure([line], [], [], "step", height)
+    figure.update_yaxes(title="rate", nticks=3, exponentformat="e")
     return figure

@@ -5,6 +5,8 @@ The palette is safe for colour-blind eyes (Okabe and Ito 2008; Tol 2021) and hol
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 
 TRAIN = "#0072B2"  # solid
@@ -47,16 +49,19 @@ def visible(token: str) -> str:
     return literal(marked(token))
 
 
-def blank_figure(height: int) -> go.Figure:
+def blank_layout(height: int) -> dict[str, Any]:
     """A figure without frills: thin margins, no background of its own, the key above."""
-    return go.Figure(
-        layout={
-            "height": height,
-            "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
-            "paper_bgcolor": TRANSPARENT,
-            "plot_bgcolor": TRANSPARENT,
-            "hovermode": "x unified",
-            "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0.0},
-            "bargap": 0.25,
-        }
-    )
+    return {
+        "height": height,
+        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
+        "paper_bgcolor": TRANSPARENT,
+        "plot_bgcolor": TRANSPARENT,
+        "hovermode": "x unified",
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0.0},
+        "bargap": 0.25,
+    }
+
+
+def blank_figure(height: int) -> go.Figure:
+    """An empty figure with the blank layout, to add to."""
+    return go.Figure(layout=blank_layout(height))

@@ -41,7 +41,8 @@ def _look(run: Run) -> None:
 
 
 def _curves(run: Run, rows: Any) -> None:
-    x: Axis = st.segmented_control(
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    x: Axis = left.segmented_control(
         "Count along the axis in",
         list(AXIS_TITLES),
         default="step",
@@ -50,9 +51,10 @@ def _curves(run: Run, rows: Any) -> None:
         key="training_axis",
         label_visibility="collapsed",
     )
+    panels = right.toggle("Gradient and rate", key="training_panels", persist_state="session")
     best = run.status.get("best", {}).get("step")
     lines = resources.reference_lines(run.text.text, run.train_config)
-    figure = learning_curves(rows, lines, x, best)
+    figure = learning_curves(rows, lines, x, best, height=520 if panels else 380, panels=panels)
     st.plotly_chart(figure, key="training_curves", alt=_in_words(rows, best))
     _samples(run, run.samples())
 

@@ -40,7 +40,7 @@ def draw(run: Run, rows: pd.DataFrame) -> None:
         words += _place(run)
     seconds = float(rows["seconds"].iloc[-1]) if done else 0.0
     if seconds and not thread.is_recorded(run):  # a recording's time is another machine's
-        words.append(f"{seconds:,.0f} s, {seconds / done:.2f} s a step")
+        words.append(f"{seconds:,.0f} s, {rows['tokens_seen'].iloc[-1] / seconds:,.0f} tokens a second")
         if state == "running" and total:
             words.append(f"about {seconds / done * (total - done):,.0f} s to go")
     if not thread.is_recorded(run) and not requests.is_of(run, owner.names()):

@@ -456,3 +456,15 @@ def test_cleared_caches_lose_nothing(lesson: Open, finished_run: Run, chart: Cha
     page.run()
     assert not page.exception
     assert chart(page) == before
+
+
+def test_gradient_and_rate_are_drawn_below_the_losses_when_asked_for(
+    lesson: Open, finished_run: Run, drawn: Callable[..., list[dict[str, Any]]]
+) -> None:
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    assert {line.get("yaxis") for line in drawn(page, "training_curves")} == {None}
+    page.toggle("training_panels").set_value(True).run()
+    below = {line["yaxis"]: line["y"] for line in drawn(page, "training_curves") if line.get("yaxis")}
+    rows = resources.metrics(finished_run)
+    assert below["y2"] == pytest.approx(rows["grad_norm"].tolist(), rel=1e-6)
+    assert below["y3"] == pytest.approx(rows["lr"].tolist(), rel=1e-6)

@@ -2,11 +2,13 @@
 
 import streamlit as st
 
+from gptcore import overfitting
 from gptcore.config import SamplingConfig
 from gptcore.figures import theme
 from gptcore.figures.bars import next_token_bars
 from gptcore.figures.curves import learning_curves
 from gptcore.memorization import CopyIndex
+from gptcore.overfitting import Evaluation
 from gptcore.parameters import count_parameters
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
@@ -24,7 +26,7 @@ def time_machine(run: Run) -> None:
     if not evaluations:
         st.info("The recorded run holds no evaluation yet.")
         return
-    best = replay.best(evaluations)
+    best = overfitting.best(evaluations)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         chart = st.container()
@@ -48,12 +50,12 @@ def time_machine(run: Run) -> None:
         _text(run, here, best)
 
 
-def _where(here: replay.Point) -> str:
+def _where(here: Evaluation) -> str:
     place = f"at step {here.step}, in epoch {here.epoch}," if here.step >= 0 else "before training"
     return f"{place} its loss is {here.train:.2f} on the text it learns from and {here.validation:.2f} on unseen text."
 
 
-def _text(run: Run, here: replay.Point, best: replay.Point) -> None:
+def _text(run: Run, here: Evaluation, best: Evaluation) -> None:
     """What the recorded model said at a step, copied passages orange."""
     saying = replay.said(run, here.step)
     if saying is None:

@@ -3,11 +3,13 @@
 import pandas as pd
 import streamlit as st
 
+from gptcore import overfitting
 from gptcore.figures.curves import gap_figure
 from gptcore.memorization import CopyIndex
+from gptcore.overfitting import Evaluation
 from gptcore.runs.store import Run
 from pages._ui import chips, frame, predict, replay, resources, thread
-from pages._ui.replay import Point, Saying
+from pages._ui.replay import Saying
 
 frame.lesson("overfitting")
 
@@ -26,15 +28,15 @@ def _nothing_yet(run: Run) -> None:
     st.page_link(frame.page_file("training"), label="To the training page", icon=":material/show_chart:")
 
 
-def _moments(evaluations: list[Point]) -> list[tuple[str, Point]]:
+def _moments(evaluations: list[Evaluation]) -> list[tuple[str, Evaluation]]:
     """The best evaluation and the latest, or the one that is both."""
-    best, latest = replay.best(evaluations), evaluations[-1]
+    best, latest = overfitting.best(evaluations), evaluations[-1]
     if best.step == latest.step:
         return [("best and latest", best)]
     return [("best", best), ("latest", latest)]
 
 
-def _numbers(evaluations: list[Point]) -> None:
+def _numbers(evaluations: list[Evaluation]) -> None:
     """The gap at two moments, and the verdict."""
     st.markdown("**The gap between the curves**, in nats a token")
     moments = _moments(evaluations)
@@ -47,9 +49,9 @@ def _numbers(evaluations: list[Point]) -> None:
     st.caption(replay.RULE)
 
 
-def _try_it(run: Run, evaluations: list[Point]) -> bool:
+def _try_it(run: Run, evaluations: list[Evaluation]) -> bool:
     """Predict first, then check against the run's own numbers; says whether this run's question was answered."""
-    best, last = replay.best(evaluations), evaluations[-1]
+    best, last = overfitting.best(evaluations), evaluations[-1]
     question = f"At which step, of those evaluated from {evaluations[0].step} to {last.step}, is validation best?"
     answered = predict.number(f"overfitting_{run.id}", question, best.step)
     if answered:
@@ -69,7 +71,7 @@ def _saying(saying: Saying, name: str, key: str) -> None:
     st.markdown(f"Copied: **{share:.0%}**, {saying.copied} of the {saying.written} tokens it wrote.{blank}")
 
 
-def _texts(run: Run, evaluations: list[Point]) -> None:
+def _texts(run: Run, evaluations: list[Evaluation]) -> None:
     """What the run said at its best and at its latest evaluation, copied passages marked."""
     shortest = st.slider(
         "A passage counts as copied from so many tokens on",
@@ -90,7 +92,7 @@ def _texts(run: Run, evaluations: list[Point]) -> None:
                 _saying(saying, name, key=f"overfitting_text_{name.split()[0]}")
 
 
-def _alt(evaluations: list[Point]) -> str:
+def _alt(evaluations: list[Evaluation]) -> str:
     latest = evaluations[-1]
     return (
         f"Training and validation loss with the gap between them filled; at step {latest.step} they are "
@@ -98,7 +100,7 @@ def _alt(evaluations: list[Point]) -> str:
     )
 
 
-def _look(run: Run, rows: pd.DataFrame, evaluations: list[Point]) -> None:
+def _look(run: Run, rows: pd.DataFrame, evaluations: list[Evaluation]) -> None:
     """The page of a run that was evaluated; what gives the best step away can be hidden until it was guessed."""
     page = st.container()  # drawn after the question, whose answer it may have to wait for
     answered = len(evaluations) < 2 or _try_it(run, evaluations)
@@ -110,7 +112,7 @@ def _look(run: Run, rows: pd.DataFrame, evaluations: list[Point]) -> None:
             st.caption("The best step, the verdict and the texts appear once you have guessed, under Try it.")
         else:
             _numbers(evaluations)
-    figure = replay.gap_figure(rows, None if hidden else replay.best(evaluations).step, height=360)
+    figure = replay.gap_figure(rows, None if hidden else overfitting.best(evaluations).step, height=360)
     left.plotly_chart(figure, key="overfitting_gap", alt=_alt(evaluations))
     if not hidden:
         with page:

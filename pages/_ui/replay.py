@@ -1,26 +1,26 @@
 """A run looked at again: its evaluations, what it said at each of them, and whether it has begun to over-fit.
 
 How to read it: ``curve`` is what the charts draw, ``points`` are the evaluations as numbers, ``said`` is a text with
-its copied passages, and ``verdict`` puts a stated rule into a sentence.
+its copied passages, and ``verdict`` puts a rule of ``gptcore.overfitting`` into a sentence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from gptcore import overfitting
 from gptcore.figures import curves
 from gptcore.memorization import CopiedSpan, copied_tokens
+from gptcore.overfitting import RISE, UNTRAINED, Evaluation
 from gptcore.runs.store import Run
 from pages._ui import resources
 
-UNTRAINED = -1  # the step of a model before its first update
 MIN_COPIED = 5  # tokens; shorter runs are common phrases, not memory
-RISE = 0.02  # a validation loss this share above its best counts as risen
 RULE = (
     f"The rule: a run has over-fitted once its validation loss lies more than {RISE:.0%} above its best while the "
     "training loss has fallen on."
@@ -29,20 +29,6 @@ RULE = (
 # A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
 learning_curves = st.cache_resource(max_entries=64, show_spinner=False)(curves.learning_curves)
 gap_figure = st.cache_resource(max_entries=64, show_spinner=False)(curves.gap_figure)
-
-
-class Point(NamedTuple):
-    """One evaluation; losses in nats a token, epochs counted from 1."""
-
-    step: int
-    epoch: int
-    train: float
-    validation: float
-
-    @property
-    def gap(self) -> float:
-        """How much better the model knows the text it learns from."""
-        return self.validation - self.train
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +73,10 @@ def curve(run: Run) -> pd.DataFrame:
     return frame.astype({"batch_loss": float, "train_loss": float, "val_loss": float})
 
 
-def points(rows: pd.DataFrame) -> list[Point]:
+def points(rows: pd.DataFrame) -> list[Evaluation]:
     """The evaluations that have both losses, in order."""
-    both = rows[rows["train_loss"].notna() & rows["val_loss"].notna()]
-    columns = (both[name] for name in ("step", "epoch", "train_loss", "val_loss"))
-    return [
-        Point(int(step), int(epoch) + 1, float(train), float(validation))
-        for step, epoch, train, validation in zip(*columns, strict=True)
-    ]
-
-
-def best(evaluations: Sequence[Point]) -> Point:
-    """The trained state with the lowest validation loss, the first of equals; at least one evaluation is needed."""
-    trained = [point for point in evaluations if point.step != UNTRAINED]
-    return min(trained or evaluations, key=lambda point: point.validation)
+    looked_at: list[dict[str, Any]] = rows.loc[rows["train_loss"].notna()].to_dict("records")  # type: ignore[assignment]
+    return overfitting.evaluations(looked_at)
 
 
 def said(run: Run, step: int, min_tokens: int = MIN_COPIED) -> Saying | None:
@@ -115,31 +91,27 @@ def said(run: Run, step: int, min_tokens: int = MIN_COPIED) -> Saying | None:
     return Saying(sample["step"], prompt, text, spans, written, copied_tokens(spans))
 
 
-def verdict(evaluations: Sequence[Point]) -> str:
+def verdict(looks: Sequence[Evaluation]) -> str:
     """Whether a run has over-fitted, by ``RULE``, in a sentence with its numbers; needs two evaluations or more."""
-    at_best, latest = best(evaluations), evaluations[-1]
-    if latest.step == at_best.step:
-        return f"Not yet: the latest validation loss, {latest.validation:.2f} nats a token, is the best so far."
-    if at_best.validation == 0:
-        return f"Nothing is left to learn: at step {at_best.step} every token of the unseen text was certain."
-    rise = latest.validation / at_best.validation - 1
+    state, at_best, latest, rise = overfitting.judge(looks)
     moved = (
         f"since step {at_best.step} the validation loss has risen by {rise:.1%}, from {at_best.validation:.2f} to "
         f"{latest.validation:.2f}"
     )
-    if rise <= RISE:
-        return f"Not by our rule: {moved}. So small a rise may be chance."
-    if latest.train < at_best.train:
-        return f"Yes: {moved}, while the training loss fell from {at_best.train:.2f} to {latest.train:.2f}."
-    return (
-        f"No, but something else is wrong: {moved}, and the training loss rose as well, from {at_best.train:.2f} to "
-        f"{latest.train:.2f}. A learning rate that is too large does this."
-    )
+    fell = f"from {at_best.train:.2f} to {latest.train:.2f}"
+    return {
+        "improving": f"Not yet: the latest validation loss, {latest.validation:.2f} nats a token, is the best so far.",
+        "nothing left": f"Nothing is left to learn: at step {at_best.step} every token of the unseen text was certain.",
+        "perhaps": f"Not by our rule: {moved}. So small a rise may be chance.",
+        "over-fitted": f"Yes: {moved}, while the training loss fell {fell}.",
+        "unstable": f"No, but something else is wrong: {moved}, and the training loss rose as well, {fell}. A learning "
+        "rate that is too large does this.",
+    }[state]
 
 
-def stopped(evaluations: Sequence[Point], updates: int) -> str:
+def stopped(looks: Sequence[Evaluation], updates: int) -> str:
     """What stopping at the best step would have kept and saved, of so many updates."""
-    at_best, latest = best(evaluations), evaluations[-1]
+    at_best, latest = overfitting.best(looks), looks[-1]
     if at_best.step == latest.step:
         return f"Had you stopped before step {at_best.step}, you would have stopped too early: it was still improving."
     return (
@@ -150,11 +122,10 @@ def stopped(evaluations: Sequence[Point], updates: int) -> str:
     )
 
 
-def parting(evaluations: Sequence[Point]) -> str:
+def parting(looks: Sequence[Evaluation]) -> str:
     """A gap alone is no harm: the curves part before the validation loss is at its best."""
-    at_best = best(evaluations)
-    early = next((point for point in evaluations if point.epoch >= 2 and point.gap > 0), at_best)
-    if early.step >= at_best.step:
+    at_best, early = overfitting.best(looks), overfitting.parting(looks)
+    if early is None:
         return f"The validation loss is best at step {at_best.step}, in epoch {at_best.epoch}."
     return (
         f"A gap alone is no harm: at step {early.step}, in epoch {early.epoch}, it is {early.gap:.2f} nats already, "

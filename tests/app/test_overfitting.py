@@ -14,12 +14,12 @@ from streamlit.testing.v1 import AppTest
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.memorization import CopyIndex, copied_tokens
+from gptcore.overfitting import UNTRAINED, Evaluation, best
 from gptcore.paths import runs_home
 from gptcore.runs.store import Run, RunStore
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text, window_counts
 from pages._ui import replay, thread
-from pages._ui.replay import Point
 
 Open = Callable[..., AppTest]
 Losses = Sequence[tuple[float, float | None]]
@@ -46,8 +46,10 @@ def written_run(data_home: Path) -> Callable[..., Run]:
     return write
 
 
-def points(losses: Losses) -> list[Point]:
-    return [Point(i * STEP, i + 1, train, validation) for i, (train, validation) in enumerate(losses) if validation]
+def points(losses: Losses) -> list[Evaluation]:
+    return [
+        Evaluation(i * STEP, i + 1, train, validation) for i, (train, validation) in enumerate(losses) if validation
+    ]
 
 
 def opened(lesson: Open, run: Run) -> AppTest:
@@ -97,8 +99,8 @@ def test_the_verdict_follows_its_stated_rule(losses: Losses, begins: str) -> Non
 
 
 def test_the_best_step_is_the_first_of_equals_and_never_the_untrained_one() -> None:
-    assert replay.best(points([(9.0, 9.0), (5.0, 6.0), (4.0, 6.0)])).step == STEP
-    assert replay.best([Point(replay.UNTRAINED, 1, 2.0, 2.0), Point(0, 1, 3.0, 3.0)]).step == 0
+    assert best(points([(9.0, 9.0), (5.0, 6.0), (4.0, 6.0)])).step == STEP
+    assert best([Evaluation(UNTRAINED, 1, 2.0, 2.0), Evaluation(0, 1, 3.0, 3.0)]).step == 0
 
 
 def test_stopping_at_the_best_step_says_what_was_saved(lesson: Open, written_run: Callable[..., Run]) -> None:

@@ -37,6 +37,7 @@ ROOMS = (
     "parameters",
     "estimate",
     "baselines",
+    "overfitting",
     "loss",
     "sampling",
     "schedule",

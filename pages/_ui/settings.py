@@ -45,6 +45,7 @@ GROUPS = {
     "Learning": ("batch_size", "optimiser", "weight_decay", "warmup_steps", "min_lr", "grad_clip"),
     "The run": ("eval_every", "eval_batches", "seed", "precision", "max_minutes", "reference"),
 }
+SWITCHES = ("compact_vocab", "reference")
 OF_MODEL = ("context_length", "drop_rate")
 MOST = {"steps": 100_000, "lr": 10.0}  # of a run that is started from a page
 MOST_EXACT = 2**53 - 1  # the largest whole number that a browser counts exactly
@@ -83,7 +84,7 @@ def controls(name: str, model: GPTConfig) -> Settings:
             st.markdown(f"**{title}**")
             columns = st.columns(2)
             for index, field in enumerate(names):
-                with columns[index % 2]:
+                with st.container() if field in SWITCHES else columns[index % 2]:  # a switch's words need the width
                     said[field] = _control(field, name, getattr(model if field in OF_MODEL else base, field))
         unit = st.segmented_control(
             "Count its length in", ("steps", "epochs"), default="steps", required=True, key=f"training_unit_{name}"
@@ -127,7 +128,7 @@ def _control(field: str, name: str, value: Any) -> Any:
         return st.selectbox(LABELS[field], choices, choices.index(value), **options)
     kind: Any = int if str(about.type).startswith("int") else float
     low, high = about.metadata["low"], min(about.metadata["high"], MOST.get(field, MOST_EXACT))
-    if "None" in str(about.type):  # only a box that is made empty may be emptied again
+    if "None" in str(about.type) and field != "steps":  # only a box that is made empty may be emptied again
         st.session_state.setdefault(options["key"], value)
         value = None
     return st.number_input(

@@ -1,7 +1,7 @@
 """When does learning become reciting? The rules by which a run's evaluations are read, stated so that one can disagree.
 
-How to read it: ``evaluations`` picks the rows that have both losses; ``best`` is the moment to stop; ``parting`` is where
-the curves part; ``judge`` says whether a run has over-fitted. What is left out: which passages are recited
+How to read it: ``evaluations`` picks the rows that have both losses; ``best`` is the moment to stop; ``parting`` is
+where the curves part; ``judge`` says whether a run has over-fitted. What is left out: which passages are recited
 (``memorization``), and the sentences that a page makes of this.
 """
 

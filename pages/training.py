@@ -8,11 +8,14 @@ from filelock import Timeout
 
 from gptcore import training
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.descent import loss_along_gradient
 from gptcore.estimate import machine_speed, run_seconds
+from gptcore.gradients import pull
+from gptcore.line_by_line import update_lines
 from gptcore.parameters import count_parameters
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import choices, frame, live, owner, predict, resources, settings, thread
+from pages._ui import choices, frame, live, one_step, owner, predict, resources, settings, thread
 from pages._ui.shape import nearest_preset
 
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
@@ -73,6 +76,7 @@ with left:
     )
     mine = chosen == choices.MY_MODEL
     model = thread.model() if mine else MODEL_PRESETS[chosen]
+    wanted: settings.Settings | None = None
     try:
         wanted = settings.controls(nearest_preset(model) if mine else chosen, model)
         st.caption(_before(wanted))
@@ -110,5 +114,7 @@ if "untrained" in status:
         nearest.rstrip(":"),
         f"The untrained loss is {first:.2f}, and that line lies at {lines[nearest]:.2f}.",
     )
-frame.code_behind(training.train, training.update, training.evaluate)
+if wanted is not None:
+    one_step.section(thread.text(), *wanted)
+frame.code_behind(training.train, training.update, training.evaluate, update_lines, pull, loss_along_gradient)
 frame.next_lesson("training")

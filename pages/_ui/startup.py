@@ -7,6 +7,7 @@ once they are put aside.
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 
@@ -19,11 +20,22 @@ _begun = threading.Lock()
 _torch_is_here = threading.Event()
 
 
+def put_aside() -> None:
+    """Take what is in memory now out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+@functools.cache
+def put_optimiser_aside() -> None:
+    """The same once more, after the first update in this process: for it PyTorch imports another 116,000 objects."""
+    put_aside()
+
+
 def _import_and_freeze() -> None:
     import gptcore.library  # noqa: F401  (brings PyTorch and all of gptcore)
 
-    gc.collect()
-    gc.freeze()
+    put_aside()
     _torch_is_here.set()
     Dispatcher(runs_home()).start()  # only now: its processes import PyTorch, too, and would slow this down
 

@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcore.config import (
-    MODEL_PRESETS,
-    TRAIN_PRESETS,
-    GPTConfig,
-    SamplingConfig,
-    TrainConfig,
-    from_json,
-    help_for,
-    to_json,
-)
+from gptcore.checked import help_for
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, SamplingConfig, TrainConfig, from_json, to_json
 
 CONFIGS = (GPTConfig, TrainConfig, SamplingConfig)
 

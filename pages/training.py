@@ -78,7 +78,9 @@ with left:
     model = thread.model() if mine else MODEL_PRESETS[chosen]
     wanted: settings.Settings | None = None
     try:
-        wanted = settings.controls(nearest_preset(model) if mine else chosen, model)
+        wanted = settings.controls(
+            nearest_preset(model) if mine else chosen, model, f"mine_{hash(model)}" if mine else chosen
+        )
         st.caption(_before(wanted))
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="training_start", width="stretch"):
             _submit(*wanted)

@@ -14,6 +14,7 @@ from gptcore.corpora import Text
 from gptcore.machine import check_memory, cores
 from gptcore.runs.queue import PROCESS_BYTES, WAITING, look, needs
 from gptcore.runs.store import Run, RunStore
+from gptcore.windows import window_counts
 
 MOST_WAITING = 3  # runs of one owner
 
@@ -43,10 +44,10 @@ def submit(store: RunStore, text: Text, model: GPTConfig, training: TrainConfig,
     data = prepare(text, model, training)
     need = needs(replace(model, vocab_size=data.tokenizer.vocab_size), training)
     check_memory(need.memory + PROCESS_BYTES, "this run")
-    windows = (len(data.train_ids) - 1 - model.context_length) // (training.stride or model.context_length) + 1
-    steps = training.steps or training.epochs * (windows // training.batch_size)
+    T = model.context_length
+    counts = window_counts(len(data.train_ids), T, training.stride or T, training.batch_size, drop_last=True)
     settings = replace(training, threads=training.threads or cores())
-    plan = {**need._asdict(), "steps": steps}
+    plan = {**need._asdict(), "steps": training.steps or training.epochs * counts.batches}
     try:
         return store.create(text, model, settings, lambda: _check_turn(store, owner), owner=owner, plan=plan)
     except OSError as error:

@@ -32,10 +32,10 @@ from gptcore.batches import prepare
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.machine import MIB, check_memory, cores
-from gptcore.parameters import training_memory
 from gptcore.records import DivergedError, Record, StoppedError
 from gptcore.runs.journal import Journal, last_state
 from gptcore.runs.processes import describe
+from gptcore.runs.queue import needs
 from gptcore.runs.store import Run
 from gptcore.training import TrainingState, new_state, train
 
@@ -66,7 +66,7 @@ def begin(run: Run) -> TrainingState:
     """
     data = prepare(run.text, run.model_config, run.train_config)
     shape = replace(run.model_config, vocab_size=data.tokenizer.vocab_size)
-    check_memory(sum(training_memory(shape, run.train_config.batch_size).values()), "this run")
+    check_memory(needs(shape, run.train_config).memory, "this run")
     return last_state(run, data) or new_state(run.model_config, run.train_config, data)
 
 

@@ -11,7 +11,7 @@ from gptcore.runs import queue
 from gptcore.runs.store import Run
 from pages._ui import chips, resources, run_state, thread
 
-POLL_SECONDS = 2.0  # each new figure is drawn afresh and loses its zoom: more often would be restless, and dear
+POLL_SECONDS = 1.5  # each new figure loses its zoom, so not more often; "stopping" shows in every tab within two
 PLAYED_STEPS = 5  # of the recorded run, from one look to the next, while a run waits
 COPIED_TOKENS = 5  # shortest verbatim run that is marked
 

@@ -74,9 +74,7 @@ def _requests(run: Run, state: str) -> None:
         stop = _asking(requests.cancel, run)
         st.button(label, icon=":material/stop:", disabled=asked, key="training_cancel", on_click=stop)
     else:
-        with st.popover(
-            "", icon=":material/more_horiz:", key="training_more", help="Go on with this run, or delete it."
-        ):
+        with st.popover("Manage", key="training_manage"):
             if run.status.get("can_go_on"):
                 go_on = _asking(requests.go_on, run)
                 st.button("Go on from its last checkpoint", key="training_go_on", on_click=go_on)

@@ -64,19 +64,20 @@ class Settings(NamedTuple):
     training: TrainConfig
 
 
-def controls(name: str, model: GPTConfig) -> Settings:
+def controls(preset: str, model: GPTConfig, name: str) -> Settings:
     """Draw the controls of a preset; their values.
 
     Args:
-        name: The preset that fills them.
+        preset: The preset that fills them.
         model: The model to train; context and dropout may be changed here.
+        name: What the controls are remembered by: another model's context must not linger in them.
 
     Raises:
         ValueError: Settings that can't be used; the message says why.
     """
-    base = TRAIN_PRESETS[name]
-    if name in NOTES:
-        st.caption(NOTES[name])
+    base = TRAIN_PRESETS[preset]
+    if preset in NOTES:
+        st.caption(NOTES[preset])
     length, said = st.container(), {"lr": _control("lr", name, base.lr)}
     more = st.expander("More")
     with more:
@@ -95,7 +96,8 @@ def controls(name: str, model: GPTConfig) -> Settings:
         if unit == "epochs":
             training = replace(training, steps=None, epochs=_control("epochs", name, base.epochs))
         else:
-            training = replace(training, steps=_control("steps", name, _usual_steps(model, training)))
+            usual = base.steps or min(max(1, updates(Settings(model, training))), 1_000)
+            training = replace(training, steps=_control("steps", name, usual))
     settings = Settings(model, training)
     with more:
         _schedule(settings)
@@ -105,12 +107,6 @@ def controls(name: str, model: GPTConfig) -> Settings:
             "should fall. A tenth of the peak is the usual end."
         )
     return settings
-
-
-def _usual_steps(model: GPTConfig, training: TrainConfig) -> int:
-    """A preset's own number of steps, or as many as its epochs make with this text."""
-    batches = resources.text_counts(thread.text().text, model.context_length, training).train.batches
-    return training.steps or min(max(1, training.epochs * batches), 1_000)
 
 
 def _control(field: str, name: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ from gptcore.runs import queue
 from gptcore.runs.files import replace_json
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.schedule import learning_rate
-from pages._ui import owner, resources, thread
+from pages._ui import choices, owner, resources, thread
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
@@ -287,6 +287,17 @@ def test_the_model_chosen_on_the_parameters_page_is_the_one_that_is_trained(page
     page.switch_page("pages/training.py").run()
     train(page)
     assert runs()[0].model_config == replace(MODEL_PRESETS["harry-potter"], n_layers=3)
+
+
+def test_a_context_set_for_a_preset_does_not_linger_in_the_threads_own_model(lesson: Open) -> None:
+    page = lesson("training")
+    page.selectbox("training_preset").select("harry-potter").run()
+    page.number_input("training_context_length_harry-potter").set_value(16).run()
+    for context in (48, 40):
+        page.session_state[thread.PRESET] = replace(MODEL_PRESETS["harry-potter"], context_length=context)
+        page.selectbox("training_preset").select(choices.MY_MODEL).run()
+        train(page)
+        assert runs()[-1].model_config.context_length == context
 
 
 def test_a_page_loaded_anew_finds_its_run_by_its_address(lesson: Open, finished_run: Run) -> None:

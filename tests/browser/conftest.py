@@ -185,3 +185,20 @@ def from_menu(arrive: Callable[[Page, Lesson], None]) -> Callable[[Page, Lesson]
             expect(page.get_by_test_id("stSidebar")).not_to_be_in_viewport()
 
     return click
+
+
+@pytest.fixture(scope="session")
+def train(arrive: Callable[[Page, Lesson], None]) -> Callable[[Page, int], None]:
+    """Opens the training lesson and starts a run of so many steps by a click."""
+    training = next(lesson for lesson in LESSONS if lesson.key == "training")
+
+    def start(page: Page, steps: int) -> None:
+        page.goto(f"/{training.key}")
+        arrive(page, training)
+        box = page.get_by_label("Steps", exact=True)
+        box.fill(str(steps))
+        box.press("Enter")
+        arrive(page, training)
+        page.get_by_role("button", name="Train").click()
+
+    return start

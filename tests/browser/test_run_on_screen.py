@@ -14,7 +14,9 @@ from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 from pages._ui.frame import LESSONS, Lesson
 
 Arrive = Callable[[Page, Lesson], None]
+Train = Callable[[Page, int], None]
 TRAINING = next(lesson for lesson in LESSONS if lesson.key == "training")
+FOREVER = 100_000  # steps
 MINUTES = 3 * 60_000  # milliseconds of patience with a run on a busy machine
 STOPPED = 10_000  # milliseconds; two seconds on a machine at rest
 
@@ -25,26 +27,16 @@ def state(page: Page) -> Locator:
     return page.get_by_test_id("stCaptionContainer").filter(has_text=line).first
 
 
-def train(page: Page, arrive: Arrive, steps: int = 100_000) -> None:
-    page.goto(f"/{TRAINING.key}")
-    arrive(page, TRAINING)
-    box = page.get_by_label("Steps", exact=True)
-    box.fill(str(steps))
-    box.press("Enter")
-    arrive(page, TRAINING)
-    page.get_by_role("button", name="Train").click()
-    expect(state(page)).to_contain_text(re.compile("running · step"), timeout=MINUTES)
-
-
 def cancel(page: Page) -> None:
     page.get_by_role("button", name="Cancel").click()
     expect(state(page)).to_contain_text("cancelled · step", timeout=MINUTES)
 
 
 @pytest.fixture
-def running(page: Page, arrive: Arrive) -> Iterator[Page]:
+def running(page: Page, train: Train) -> Iterator[Page]:
     """A page that watches its own long run; the run is cancelled in the end."""
-    train(page, arrive)
+    train(page, FOREVER)
+    expect(state(page)).to_contain_text("running · step", timeout=MINUTES)
     yield page
     if page.get_by_role("button", name="Cancel").count():
         cancel(page)
@@ -84,10 +76,11 @@ def test_another_browser_may_watch_by_the_address_and_do_nothing_else(
     other.context.close()
 
 
-def test_a_connection_that_breaks_is_made_again_and_the_run_went_on(page: Page, arrive: Arrive) -> None:
+def test_a_connection_that_breaks_is_made_again_and_the_run_went_on(page: Page, train: Train) -> None:
     lines: list[tuple[WebSocketRoute, WebSocketRoute]] = []
     page.route_web_socket(re.compile("/_stcore/stream"), lambda line: lines.append((line, line.connect_to_server())))
-    train(page, arrive)
+    train(page, FOREVER)
+    expect(state(page)).to_contain_text("running · step", timeout=MINUTES)
     before = state(page).inner_text()
     for browser_side, server_side in lines:
         server_side.close()

@@ -10,7 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 from pages._ui.frame import LESSONS, Lesson
 
 Arrive = Callable[[Page, Lesson], None]
-TRAINING, SAMPLING = (lesson for lesson in LESSONS if lesson.key in ("training", "sampling"))
+Train = Callable[[Page, int], None]
+SAMPLING = next(lesson for lesson in LESSONS if lesson.key == "sampling")
 MINUTES = 3 * 60_000  # milliseconds of patience with a run on a busy machine
 # Evaluations drawn on screen: one symbol for each, on both lines. While a new chart replaces the old, both are there.
 POINTS = """() => Math.max(0, ...[...document.querySelectorAll(".st-key-training_curves .js-plotly-plot")]
@@ -35,18 +36,8 @@ def in_words(page: Page) -> str:
     return page.locator(".st-key-training_curves").get_by_role("figure").last.get_attribute("aria-label") or ""
 
 
-def train(page: Page, arrive: Arrive, steps: int) -> None:
-    page.goto(f"/{TRAINING.key}")
-    arrive(page, TRAINING)
-    box = page.get_by_label("Steps", exact=True)
-    box.fill(str(steps))
-    box.press("Enter")
-    arrive(page, TRAINING)
-    page.get_by_role("button", name="Train").click()
-
-
-def test_a_long_run_grows_on_screen_until_cancel_stops_it(page: Page, arrive: Arrive) -> None:
-    train(page, arrive, 100_000)
+def test_a_long_run_grows_on_screen_until_cancel_stops_it(page: Page, train: Train) -> None:
+    train(page, 100_000)
     page.wait_for_function(GROWN, arg=2, timeout=MINUTES)
     points, done, said = page.evaluate(POINTS), steps_done(page), in_words(page)
     page.wait_for_function(GROWN, arg=points, timeout=MINUTES)
@@ -59,8 +50,8 @@ def test_a_long_run_grows_on_screen_until_cancel_stops_it(page: Page, arrive: Ar
     assert done < steps_done(page) < 100_000
 
 
-def test_a_short_run_ends_and_is_then_there_to_be_asked(page: Page, arrive: Arrive, from_menu: Arrive) -> None:
-    train(page, arrive, 20)
+def test_a_short_run_ends_and_is_then_there_to_be_asked(page: Page, train: Train, from_menu: Arrive) -> None:
+    train(page, 20)
     expect(state(page)).to_contain_text("done · step 20 of 20", timeout=MINUTES)
     strip = page.locator(".st-key-thread-strip")
     expect(strip).to_contain_text(re.compile(r"loss \d"))

@@ -102,25 +102,18 @@ def test_a_link_to_a_folder_is_no_run_and_is_never_trained(store: RunStore, disp
     assert elsewhere.status == {"state": "queued"}
 
 
-@pytest.mark.parametrize("config", ["", "{", "[]", "{}", '{"training": 9, "model": null}'], ids=repr)
-def test_a_run_whose_config_is_damaged_or_old_stands_in_nobodys_way(
-    config: str, store: RunStore, dispatcher: Dispatcher
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(name, content) for name in ("config.json", "status.json") for content in ("", "{", "[]", "{}")]
+    + [("config.json", '{"training": 9, "model": null}')],
+)
+def test_a_run_whose_files_are_damaged_or_old_stands_in_nobodys_way(
+    name: str, content: str, store: RunStore, dispatcher: Dispatcher
 ) -> None:
     damaged = store.create(STORY, MODEL, SHORT)
-    (damaged.folder / "config.json").write_text(config, encoding="utf-8")
+    (damaged.folder / name).write_text(content, encoding="utf-8")
     after = submit(store, STORY, MODEL, SHORT, owner_of("next"))
     work_until(dispatcher, lambda: after.has_ended)
     assert after.status["state"] == "done"
     assert after in list(store)
     assert store.find(after.id) == after
-
-
-@pytest.mark.parametrize("status", ["", "{", "[]", "{}"], ids=repr)
-def test_a_run_whose_status_is_damaged_stands_in_nobodys_way(
-    status: str, store: RunStore, dispatcher: Dispatcher
-) -> None:
-    damaged = store.create(STORY, MODEL, SHORT)
-    (damaged.folder / "status.json").write_text(status, encoding="utf-8")
-    after = submit(store, STORY, MODEL, SHORT, owner_of("next"))
-    work_until(dispatcher, lambda: after.has_ended)
-    assert after.status["state"] == "done"

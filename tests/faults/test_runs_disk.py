@@ -373,6 +373,8 @@ def test_a_run_that_is_deleted_before_anybody_noticed_its_end_keeps_no_process(
     store.delete(run)
     work_until(dispatcher, lambda: all(child.ticket is None for child in dispatcher.children))
     until(lambda: not is_working(process))
+    assert list(store) == []
+    assert all(child.process.pid != process for child in dispatcher.children)
 
 
 def test_to_ask_after_a_deleted_run_does_not_bring_back_its_folder(store: RunStore) -> None:

@@ -356,6 +356,8 @@ def test_a_cancelled_run_whose_process_has_not_even_taken_it_up_disturbs_nobody(
     for _ in range(3):
         dispatcher.tick()
         clock(100.0)
+    assert signals == []
+    assert states(run) == ["queued"]
 
 
 def test_a_run_that_was_cancelled_before_gets_its_full_grace_again(

@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptcore train | generate | tokens | parameters | serve-runs``.
+"""The command line: ``python -m gptcore train | generate | tokens | parameters | serve-runs | record``.
 
 Exit codes: 0 all is well; 1 the work failed; 2 the request can't be carried out as it stands; 130 interrupted.
 An error is one line that says what, which value, and what to do.
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "max_minutes": float,
 }
 
+RECORDED_LESSONS = ("seeds",)  # modules that name their plans in PLANS
 TRAIN_FLAGS = ("reference", "compact_vocab", "end_of_text")
 TRAIN_FIELDS = (*TRAIN_OVERRIDES, *TRAIN_FLAGS)
 MOVABLE = ("epochs", "steps", "max_minutes")  # where a run ends may be moved when it goes on
@@ -62,6 +64,8 @@ def _arguments() -> argparse.ArgumentParser:
     ledger.add_argument("--preset", choices=MODEL_PRESETS, default="book-124m", help="the model's shape")
     ledger.add_argument("--all", action="store_true", help="every tensor instead of five lines")
     commands.add_parser("serve-runs", help="train what the pages queue, in a process that outlives the web server")
+    recorded = commands.add_parser("record", help="make the recorded curves of a lesson again, in assets/")
+    recorded.add_argument("lesson", choices=RECORDED_LESSONS, help="whose curves")
     return parser
 
 
@@ -234,6 +238,16 @@ def serve_runs(_arguments: argparse.Namespace) -> int:
     raise RuntimeError(f"no run can be trained in {runs_home()}: it can't be written")
 
 
+def record(arguments: argparse.Namespace) -> int:
+    """Train the plans of one lesson and keep their curves."""
+    from gptcore import recordings
+
+    for plan in import_module(f"gptcore.{arguments.lesson}").PLANS:
+        recording = recordings.record(plan)
+        print(f"{recordings.save(recording)}: {recording.reason or f'{len(recording.metrics)} updates'}")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; see the module's head for the exit codes."""
     arguments = _arguments().parse_args(argv)
@@ -243,6 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "tokens": tokens,
         "parameters": parameters,
         "serve-runs": serve_runs,
+        "record": record,
     }
     try:
         return commands[arguments.command](arguments)

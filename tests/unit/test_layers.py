@@ -50,6 +50,8 @@ ROOMS = (
     "one_step",
     "descent",
     "probes",
+    "recordings",
+    "seeds",
     "safetensors_file",
     "checkpoint",
     "gpt2_names",

@@ -1,6 +1,7 @@
 """Lines to measure a learning curve by: a blind guess, and what mere counting achieves.
 
-How to read it: ``uniform_loss`` is where an untrained model starts; ``counting_losses`` counts tokens and pairs.
+How to read it: ``uniform_loss`` is where an untrained model starts; ``counting_losses`` counts tokens and pairs;
+``reference_lines`` puts both together for a chart.
 A model that doesn't come below these lines has learnt nothing that a tally sheet doesn't know. Needs no PyTorch.
 """
 
@@ -19,6 +20,24 @@ def uniform_loss(vocab_size: int) -> float:
     10.825
     """
     return math.log(vocab_size)
+
+
+def reference_lines(train_ids: Sequence[int], validation_ids: Sequence[int], vocab_size: int) -> dict[str, float]:
+    """Levels to measure a curve by, by the names that charts give them; without validation text the first alone.
+
+    Args:
+        train_ids: Tokens that are trained on.
+        validation_ids: Tokens that are not.
+        vocab_size: V.
+
+    Returns:
+        Nats a token: of a blind guess, of counting tokens and of counting pairs of them, in this order.
+    """
+    lines = {"a blind guess, ln V:": uniform_loss(vocab_size)}
+    if train_ids and len(validation_ids) >= 2:
+        counted = counting_losses(train_ids, validation_ids, vocab_size)
+        lines |= {"counting tokens:": counted["unigram"], "counting pairs:": counted["bigram"]}
+    return lines
 
 
 def counting_losses(train_ids: Sequence[int], validation_ids: Sequence[int], vocab_size: int) -> dict[str, float]:

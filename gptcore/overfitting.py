@@ -14,6 +14,14 @@ from typing import Any, Literal, NamedTuple
 UNTRAINED = -1  # the step of a model before its first update
 RISE = 0.02  # a validation loss this share above its best counts as risen; less may be chance
 
+BY_HEART = 0.5  # nats a token; below it a model is right about the training text more often than not: exp(-0.5) = 0.6
+PHASES = (  # by how many of the lines lie above the validation loss: a blind guess, counting tokens, counting pairs
+    "guessing blindly",
+    "learning which tokens are common",
+    "learning which token follows which",
+    "knowing more than pairs of tokens",
+)
+
 State = Literal["improving", "nothing left", "perhaps", "over-fitted", "unstable"]
 
 
@@ -96,3 +104,21 @@ def judge(looks: Sequence[Evaluation]) -> Judgement:
     else:
         state = "over-fitted" if latest.train < at_best.train else "unstable"
     return Judgement(state, at_best, latest, rise)
+
+
+def phase(looks: Sequence[Evaluation], levels: Sequence[float]) -> str:
+    """What the latest evaluation shows, in a few words: the lines it has crossed, and whether it has over-fitted.
+
+    Args:
+        looks: The evaluations up to there.
+        levels: The losses of a blind guess, of counting tokens and of counting pairs, as far as they are known.
+
+    >>> phase([Evaluation(0, 1, 6.0, 6.5)], [10.8, 6.4, 6.1])
+    'learning which tokens are common'
+    """
+    latest = looks[-1]
+    if latest.train < BY_HEART:
+        return "knowing the text by heart"
+    if len(looks) > 1 and judge(looks).state == "over-fitted":
+        return "over-fitting"
+    return PHASES[sum(latest.validation < level for level in levels[: len(PHASES) - 1])]

@@ -20,6 +20,39 @@ THE_VERDICT_LOSSES = (
     PublishedLoss("the book's model, trained on the story alone", 0.569, 6.373, "Raschka, section 5.2"),
 )
 
+
+class PublishedRun(NamedTuple):
+    """A run that others made: step, training loss and validation loss of each evaluation, in nats a token."""
+
+    evaluations: tuple[tuple[int, float, float], ...]
+    source: str
+
+
+# The book's own run of its code on The Verdict, on another device than a reference run here: so other digits.
+THE_VERDICT_RUN = PublishedRun(
+    (
+        (0, 9.817, 9.924),
+        (5, 8.066, 8.332),
+        (10, 6.619, 7.042),
+        (15, 6.046, 6.596),
+        (20, 5.524, 6.508),
+        (25, 5.369, 6.378),
+        (30, 4.830, 6.263),
+        (35, 4.586, 6.285),
+        (40, 3.879, 6.130),
+        (45, 3.530, 6.183),
+        (50, 2.960, 6.123),
+        (55, 2.832, 6.150),
+        (60, 2.104, 6.133),
+        (65, 1.691, 6.186),
+        (70, 1.391, 6.230),
+        (75, 1.059, 6.251),
+        (80, 0.800, 6.278),
+        (85, 0.569, 6.373),
+    ),
+    "Raschka, section 5.2",
+)
+
 # Seed 123, temperature 1.5, top-k 50, 25 new tokens. Library versions change it, so it is shown and never asserted.
 GPT2_SAMPLE = (
     "Every effort moves you as far as the hand can go until the end of your turn unless something interrupts your "

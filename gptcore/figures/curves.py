@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from gptcore.figures.theme import DRAWN, PUBLISHED, TRAIN, VALIDATION, blank_layout, literal
+from gptcore.figures.theme import PUBLISHED, TRAIN, VALIDATION, blank_layout, literal
+from gptcore.published import PublishedRun
 
 Axis = Literal["step", "tokens_seen", "epochs_read"]
 AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens_seen": "tokens seen", "epochs_read": "epochs read"}
@@ -37,9 +38,9 @@ def learning_curves(
     lines: Mapping[str, float],
     x: Axis = "step",
     best_step: int | None = None,
-    cursor_step: int | None = None,
-    height: int = 380,
     panels: bool = False,
+    untrained: float | None = None,
+    ghost: PublishedRun | None = None,
 ) -> go.Figure:
     """Both losses of a run in nats a token; below them, if asked, the gradient's length and the learning rate.
 
@@ -51,22 +52,24 @@ def learning_curves(
         lines: Levels to measure by, name to nats a token, drawn dotted.
         x: What is counted along the axis.
         best_step: Step of the best validation loss, marked.
-        cursor_step: A step that a reader stands on, marked by a vertical line.
-        height: Pixels.
         panels: Whether gradient length and learning rate are drawn.
+        untrained: The training loss before any update: what the first update made of it is written beside its point.
+        ghost: A published run of the same settings, drawn dotted.
     """
     traces: list[Trace] = []
     shapes, labels = _levels(lines)
     if not metrics.empty:
         evaluated = metrics[metrics["train_loss"].notna()]
         traces = [_batches(thin(metrics, "batch_loss"), x), *_evaluations(evaluated, x)]
+        if ghost is not None:
+            traces += _ghost(ghost, metrics, x)
         if best_step is not None:
             traces.append(_best(evaluated[evaluated["step"] == best_step], x))
+        if untrained is not None and evaluated["step"].iloc[:1].eq(0).any():
+            labels = [*labels, _first_update(untrained, evaluated.iloc[0], x)]
         if panels:
             traces += [_panel(metrics, "grad_norm", "y2", x), _panel(metrics, "lr", "y3", x)]
-        cursor = [_upright(float(at), DRAWN, "solid", 2) for at in metrics.loc[metrics["step"] == cursor_step, x]]
-        shapes = cursor + shapes
-    figure = _figure(traces, shapes, labels, AXIS_TITLES[x], height)
+    figure = _figure(traces, shapes, labels, AXIS_TITLES[x], 520 if panels else 380)
     if panels:
         figure.update_layout(PANELS)
     return figure
@@ -117,11 +120,6 @@ def _levels(lines: Mapping[str, float]) -> tuple[list[Trace], list[Trace]]:
     return shapes, labels
 
 
-def _upright(at: float, colour: str, dash: str, width: int) -> Trace:
-    line = {"color": colour, "dash": dash, "width": width}
-    return {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at, "line": line}
-
-
 def _scatter(frame: pd.DataFrame, x: str, y: str, name: str, **style: Any) -> Trace:
     values = {"x": frame[x].to_numpy(), "y": frame[y].to_numpy()}
     return {"type": "scatter", "name": name, "hovertemplate": "%{y:.3f}", **values, **style}
@@ -151,27 +149,37 @@ def _evaluations(evaluated: pd.DataFrame, x: Axis) -> list[Trace]:
     ]
 
 
+def _ghost(run: PublishedRun, metrics: pd.DataFrame, x: Axis) -> list[Trace]:
+    """A published run beside this one, along the axis of this one: the same settings make the same batches of it."""
+    last = metrics.iloc[-1]
+    of_a_step = last[x] / (last["step"] + 1)
+    steps, train, validation = zip(*run.evaluations, strict=True)
+    places = [step if x == "step" else (step + 1) * of_a_step for step in steps]
+    line = {"color": PUBLISHED, "dash": "dot", "width": 1.5}
+    style = {"type": "scatter", "mode": "lines", "line": line, "hovertemplate": "%{y:.3f}"}
+    return [
+        {"x": places, "y": losses, "name": f"published, {part}", **style}
+        for part, losses in (("training", train), ("validation", validation))
+    ]
+
+
+def _first_update(untrained: float, first: pd.Series[Any], x: Axis) -> Trace:
+    """What one single update brought."""
+    return {
+        "text": f"one update: {untrained:.2f} → {first['train_loss']:.2f}",
+        "x": float(first[x]),
+        "y": float(first["train_loss"]),
+        "xanchor": "left",
+        "showarrow": True,
+        "ax": 30,
+        "ay": 0,
+        "font": {"size": 11},
+    }
+
+
 def _best(best: pd.DataFrame, x: Axis) -> Trace:
     star = {"color": VALIDATION, "size": 15, "symbol": "star", "line": {"color": "white", "width": 1}}
     return _scatter(best, x, "val_loss", "best validation", mode="markers", marker=star)
-
-
-def gap_figure(metrics: pd.DataFrame, best_step: int | None, height: int = 380) -> go.Figure:
-    """The two curves with the area between them filled: the gap is what was learnt about this text alone."""
-    evaluated = metrics[metrics["train_loss"].notna() & metrics["val_loss"].notna()]
-    train, validation = (thin(evaluated, column) for column in ("train_loss", "val_loss"))
-    unseen: Trace = {"line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "hovertemplate": None}
-    area = {"fill": "tonexty", "fillcolor": "rgba(230,159,0,0.25)"}
-    traces = [
-        _scatter(train, "step", "train_loss", "training", **unseen, showlegend=False),
-        _scatter(validation, "step", "val_loss", "gap", **unseen, **area),
-        *_evaluations(evaluated, "step"),
-    ]
-    shapes = []
-    if best_step is not None:
-        traces.append(_best(evaluated[evaluated["step"] == best_step], "step"))
-        shapes = [_upright(best_step, VALIDATION, "dot", 1)]
-    return _figure(traces, shapes, [], "step", height)
 
 
 def schedule_figure(steps: Sequence[int], rates: Sequence[float], height: int = 130) -> go.Figure:

@@ -23,6 +23,7 @@ from typing import Any
 from gptcore.batches import TrainingData
 from gptcore.checkpoint import CheckpointError, load_state, publish, save_state, save_weights
 from gptcore.parameters import training_disk
+from gptcore.probes import choose_passages, is_due, probe, token_texts
 from gptcore.records import Record, StepRecord, UntrainedRecord
 from gptcore.runs.queue import needs
 from gptcore.runs.store import Run
@@ -32,7 +33,7 @@ LOGGER = logging.getLogger(__name__)
 RESERVE_BYTES = 64 * 2**10  # given up when the disk is full, so that the status can say so
 CHECKPOINT_SHARE = 0.02  # of the time may go into checkpoints
 CHECKPOINT_SECONDS = (5.0, 600.0)  # between two of them, at least and at most
-METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
+METRICS, SAMPLES, PROBES = FILES = "metrics.jsonl", "samples.jsonl", "probes.jsonl"
 
 
 class Journal:
@@ -53,12 +54,14 @@ class Journal:
         self.unsaved_since: int | None = None
         self._step = state.step - 1  # the last one that was reported
         self._saved_step = state.step or None
-        self._waiting: dict[str, list[bytes]] = {METRICS: [], SAMPLES: []}
+        self._waiting: dict[str, list[bytes]] = {name: [] for name in FILES}
         self._status: dict[str, Any] = {}
         self._saved, self._save_seconds = time.monotonic(), 0.0
         remove_drafts(run.folder)
-        for name in (METRICS, SAMPLES):
+        for name in FILES:
             _cut_after(run.folder / name, state.step)
+        T = state.model.config.context_length
+        self._passages = choose_passages(state.data, T, state.config.stride or T)
         self.keeps = self._what_fits(state)
         self._reserve = run.folder / ".reserve"
         self._try(lambda: self._reserve.write_bytes(bytes(RESERVE_BYTES)))
@@ -129,10 +132,13 @@ class Journal:
         if sample is not None:
             self._append(SAMPLES, sample)
         if isinstance(record, UntrainedRecord):
+            self._append(PROBES, self._probe(-1, state) | {"passages": self._shown(state)})
             self._flush()
             self.note(untrained=row)
             return
         self._append(METRICS, row)
+        if record.train_loss is not None and self._asks_at(record.step, state):
+            self._append(PROBES, self._probe(record.step, state))
         self._step = record.step
         was_unsaved = self.unsaved_since
         if self._flush() and self.keeps != "all":
@@ -140,6 +146,18 @@ class Journal:
         changes = self._keep_best(record, state)
         if record.train_loss is not None or self.unsaved_since != was_unsaved:
             self.note(step=record.step, seconds=record.seconds, **changes)
+
+    def _shown(self, state: TrainingState) -> list[dict[str, Any]]:
+        tokenizer = state.data.tokenizer
+        return [{"part": part, "tokens": token_texts(tokenizer, ids)} for part, ids in self._passages]
+
+    def _probe(self, step: int, state: TrainingState) -> dict[str, Any]:
+        return {"step": step, **probe(state.model, state.data.tokenizer, self._passages)}
+
+    def _asks_at(self, step: int, state: TrainingState) -> bool:
+        """Whether the model is asked about the passages at this evaluation; at the last one always."""
+        last, every = state.total_steps - 1, state.config.eval_every
+        return step == last or is_due(step // every, last // every + 1)
 
     def _keep_best(self, record: StepRecord, state: TrainingState) -> dict[str, Any]:
         """Save the weights when they are the best so far; what changes in the status."""

@@ -5,6 +5,7 @@
     status.json     state, step, best evaluation, reason of an end; written by whoever holds the lock
     metrics.jsonl   one line per update
     samples.jsonl   what the model said, step -1 being before any update
+    probes.jsonl    what it made of two passages of the text, one of either part, at its evaluations
     checkpoints/    whole states to resume from; last.safetensors is the newest of them
     best.safetensors  the weights with the best validation loss
     cancel          exists once someone asked the run to stop
@@ -111,6 +112,10 @@ class Run:
     def samples(self) -> list[dict[str, Any]]:
         """All samples so far, in order."""
         return read_lines(self.folder / "samples.jsonl")[0]
+
+    def probes(self) -> list[dict[str, Any]]:
+        """What the model made of the two passages so far, in order; the first row names them (``gptcore.probes``)."""
+        return read_lines(self.folder / "probes.jsonl")[0]
 
     @property
     def has_ended(self) -> bool:

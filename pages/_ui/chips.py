@@ -68,8 +68,8 @@ def _fold_line_ends(pieces: Sequence[Piece]) -> list[Piece]:
     return folded
 
 
-def copied(prompt: str, text: str, spans: Sequence[CopiedSpan], key: str) -> None:
-    """Draw a generated text with its verbatim copies marked; positions are GPT-2 tokens of ``text``."""
+def copied_pieces(prompt: str, text: str, spans: Sequence[CopiedSpan]) -> list[Piece]:
+    """A generated text with its verbatim copies marked; positions are GPT-2 tokens of ``text``."""
     tokenizer = load_tokenizer()
     inside: dict[int, CopiedSpan] = {i: s for s in spans for i in range(s.start, s.start + s.length)}
     pieces: list[Piece] = []
@@ -84,7 +84,12 @@ def copied(prompt: str, text: str, spans: Sequence[CopiedSpan], key: str) -> Non
         pieces.append(piece)
         position += len(span.ids)
         letters += len(span.text)
-    pieces = _fold_line_ends(pieces)
+    return _fold_line_ends(pieces)
+
+
+def copied(prompt: str, text: str, spans: Sequence[CopiedSpan], key: str) -> None:
+    """Draw a generated text with its verbatim copies marked (``copied_pieces``)."""
+    pieces = copied_pieces(prompt, text, spans)
     _draw(pieces, "prose", "generated text; passages copied from the training text are marked", key, marks=False)
 
 

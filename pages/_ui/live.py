@@ -6,10 +6,12 @@ from typing import Any
 
 import streamlit as st
 
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.figures.curves import AXIS_TITLES, Axis, learning_curves
+from gptcore.published import THE_VERDICT_RUN, PublishedRun
 from gptcore.runs import queue
 from gptcore.runs.store import Run
-from pages._ui import chips, resources, run_state, thread
+from pages._ui import chips, replay, resources, run_state, thread, time_machine
 
 POLL_SECONDS = 1.5  # each new figure loses its zoom, so not more often; "stopping" shows in every tab within two
 PLAYED_STEPS = 5  # of the recorded run, from one look to the next, while a run waits
@@ -32,12 +34,23 @@ def _look(run: Run) -> None:
     run_state.draw(run, rows)
     if rows.empty and run.status["state"] in queue.WAITING:
         _meanwhile(run)
+    elif ended and _looks_back():
+        time_machine.choose(run)
     else:
         _curves(run, rows)
     if ended and st.session_state.pop("training_watched", None) == run.id:
         st.rerun()  # the whole page, so that polling stops and the thread strip shows the result
     if not ended:
         st.session_state["training_watched"] = run.id
+
+
+def _looks_back() -> bool:
+    """Once a run has ended it can be dragged through, moment by moment; or its curves are looked at as a whole."""
+    views = ("Time machine", "Curves")
+    view = st.segmented_control(
+        "Look at", views, default=views[0], required=True, key="training_view", label_visibility="collapsed"
+    )
+    return view == views[0]
 
 
 def _curves(run: Run, rows: Any) -> None:
@@ -54,9 +67,26 @@ def _curves(run: Run, rows: Any) -> None:
     panels = right.toggle("Gradient and rate", key="training_panels", persist_state="session")
     best = run.status.get("best", {}).get("step")
     lines = resources.reference_lines(run.text.text, run.train_config)
-    figure = learning_curves(rows, lines, x, best, height=520 if panels else 380, panels=panels)
+    figure = learning_curves(
+        rows,
+        lines,
+        x,
+        best,
+        panels=panels,
+        untrained=run.status.get("untrained", {}).get("train_loss"),
+        ghost=_published(run),
+    )
     st.plotly_chart(figure, key="training_curves", alt=_in_words(rows, best))
     _samples(run, run.samples())
+
+
+def _published(run: Run) -> PublishedRun | None:
+    """The published run of the same model, text and settings, where there is one."""
+    training, preset = run.train_config, TRAIN_PRESETS["book-124m"]
+    alike = all(getattr(training, name) == getattr(preset, name) for name in ("lr", "batch_size", "weight_decay"))
+    if alike and run.model_config == MODEL_PRESETS["book-124m"] and run.config["text"]["key"] == "the-verdict":
+        return THE_VERDICT_RUN
+    return None
 
 
 def _meanwhile(run: Run) -> None:
@@ -90,9 +120,11 @@ def _samples(run: Run, samples: list[dict[str, Any]]) -> None:
         return
     latest = samples[-1]
     when = "before any update" if latest["step"] < 0 else f"after step {latest['step']}"
+    phases = replay.phases(run)
     spans = resources.copied_spans(run.text, run.train_config, latest["text"], COPIED_TOKENS, latest["prompt"])
     marked = "; passages of 5 tokens or more copied from the training text are orange" if spans else ""
-    st.caption(f"What it says {when} when asked to go on with the bold beginning{marked}:")
+    st.caption(f"What it says {when} ({phases(latest['step'])}) when asked to go on with the bold beginning{marked}:")
     chips.copied(latest["prompt"], latest["text"], spans, key="training_sample")
     with st.expander(f"All {len(samples)} samples of this run"):
-        st.dataframe(samples, hide_index=True, column_order=["step", "text"], key="training_samples")
+        stamped = [{**sample, "phase": phases(sample["step"])} for sample in samples]
+        st.dataframe(stamped, hide_index=True, column_order=["step", "phase", "text"], key="training_samples")

@@ -6,29 +6,24 @@ its copied passages, and ``verdict`` puts a rule of ``gptcore.overfitting`` into
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import streamlit as st
 
 from gptcore import overfitting
-from gptcore.figures import curves
 from gptcore.memorization import CopiedSpan, copied_tokens
 from gptcore.overfitting import RISE, UNTRAINED, Evaluation
 from gptcore.runs.store import Run
+from gptcore.timeline import MIN_COPIED
 from pages._ui import resources
 
-MIN_COPIED = 5  # tokens; shorter runs are common phrases, not memory
+COUNTING_LINES = 3  # a blind guess, counting tokens, counting pairs: the first of a chart's lines
 RULE = (
     f"The rule: a run has over-fitted once its validation loss lies more than {RISE:.0%} above its best while the "
     "training loss has fallen on."
 )
-
-# A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
-learning_curves = st.cache_resource(max_entries=64, show_spinner=False)(curves.learning_curves)
-gap_figure = st.cache_resource(max_entries=64, show_spinner=False)(curves.gap_figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +72,18 @@ def points(rows: pd.DataFrame) -> list[Evaluation]:
     """The evaluations that have both losses, in order."""
     looked_at: list[dict[str, Any]] = rows.loc[rows["train_loss"].notna()].to_dict("records")  # type: ignore[assignment]
     return overfitting.evaluations(looked_at)
+
+
+def phases(run: Run) -> Callable[[int], str]:
+    """Tells what the evaluations of a run show up to a step, in a few words (``overfitting.phase``)."""
+    looks = points(curve(run))
+    levels = list(resources.reference_lines(run.text.text, run.train_config).values())[:COUNTING_LINES]
+
+    def at(step: int) -> str:
+        known = [look for look in looks if look.step <= step]
+        return overfitting.phase(known, levels) if known else "not evaluated"
+
+    return at
 
 
 def said(run: Run, step: int, min_tokens: int = MIN_COPIED) -> Saying | None:

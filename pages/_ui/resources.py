@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from gptcore.baselines import counting_losses, uniform_loss
+from gptcore import baselines
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.memorization import CopiedSpan, CopyIndex
@@ -124,12 +124,8 @@ def metrics(run: Run) -> pd.DataFrame:
 def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
     """Levels to measure a curve by: a blind guess, and what counting tokens and pairs of tokens reaches."""
     counts = text_counts(text, 1, config)
-    lines = {"a blind guess, ln V:": uniform_loss(counts.vocab_size)}
     parts = [token_ids(part) for part in split_text(text, config.train_fraction, config.train_share)]
-    if len(parts[1]) >= 2:
-        counted = counting_losses(parts[0], parts[1], counts.vocab_size)
-        lines |= {"counting tokens:": counted["unigram"], "counting pairs:": counted["bigram"]}
-    return lines
+    return baselines.reference_lines(parts[0], parts[1], counts.vocab_size)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

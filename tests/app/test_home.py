@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 import shutil
 import subprocess
 import sys
@@ -24,9 +23,10 @@ from gptcore.library import load_model
 from gptcore.memorization import CopyIndex, copied_tokens
 from gptcore.runs.store import Run
 from gptcore.sampling import effective_choices, next_logits, next_token_table
+from gptcore.timeline import MIN_COPIED
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
-from pages._ui import replay, startup, thread
+from pages._ui import startup, thread
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDED = Run(thread.RECORDED_RUN)
@@ -56,8 +56,9 @@ def chart(page: AppTest, key: str) -> dict[str, Any]:
     return json.loads(page.get_by_key(key).proto.spec)
 
 
-def pieces(page: AppTest) -> list[dict[str, str]]:
-    return json.loads(page.get_by_key("home_text").proto.json)["pieces"]
+def machine(page: AppTest) -> dict[str, Any]:
+    """What the time machine was given."""
+    return json.loads(page.get_by_key("home_time_machine").proto.json)
 
 
 def prose(page: AppTest) -> str:
@@ -67,70 +68,47 @@ def prose(page: AppTest) -> str:
 def test_home_opens_at_the_best_step_and_says_that_it_is_recorded(lesson: Open) -> None:
     page = lesson("home")
     best = min(evaluations(RECORDED), key=lambda row: row["val_loss"])
-    assert page.select_slider(key="home_step").value == best["step"]
-    assert f"**Recorded step {best['step']}, its best.**" in prose(page)
+    given = machine(page)
+    assert given["start"] == given["best"]
+    assert given["moments"][given["start"]]["step"] == best["step"]
+    assert "Recorded run: 162,419,712 parameters learn" in prose(page)
     assert RECORDED.text.title in prose(page)
-    assert f"{best['train_loss']:.2f}" in prose(page)
-    assert f"{best['val_loss']:.2f}" in prose(page)
 
 
-def test_the_slider_goes_from_before_training_to_the_last_evaluation(lesson: Open) -> None:
-    steps = ["before training", *(f"step {row['step']}" for row in evaluations(RECORDED))]
-    assert lesson("home").select_slider(key="home_step").options == steps
+def test_the_time_machine_goes_from_before_training_to_the_last_evaluation(lesson: Open) -> None:
+    moments = machine(lesson("home"))["moments"]
+    rows, before = evaluations(RECORDED), RECORDED.status["untrained"]
+    assert [moment["step"] for moment in moments][: len(rows) + 1] == [-1, *(row["step"] for row in rows)]
+    assert [moment["train"] for moment in moments[1 : len(rows) + 1]] == [row["train_loss"] for row in rows]
+    assert [moment["validation"] for moment in moments[1 : len(rows) + 1]] == [row["val_loss"] for row in rows]
+    assert (moments[0]["train"], moments[0]["validation"]) == (before["train_loss"], before["val_loss"])
+    assert moments[0]["when"] == "before training"
 
 
-def test_dragging_moves_the_cursor_the_losses_and_the_text(lesson: Open) -> None:
-    page = lesson("home")
-    for row in evaluations(RECORDED)[:2]:
-        page.select_slider(key="home_step").set_value(row["step"]).run()
-        said = next(sample for sample in RECORDED.samples() if sample["step"] == row["step"])
-        cursor = chart(page, "home_curves")["layout"]["shapes"][0]
-        assert cursor["x0"] == row["step"]
-        assert f"{row['train_loss']:.2f} on the text it learns from and {row['val_loss']:.2f}" in prose(page)
-        assert pieces(page)[0]["text"] == said["text"][: len(pieces(page)[0]["text"])]
-        if "\n\n\n" not in said["text"]:
-            assert "".join(piece["text"] for piece in pieces(page)) == said["text"]
-
-
-def test_the_step_before_training_shows_the_untrained_losses(lesson: Open) -> None:
-    page = lesson("home")
-    page.select_slider(key="home_step").set_value(replay.UNTRAINED).run()
-    before = RECORDED.status["untrained"]
-    assert f"Before training its loss is {before['train_loss']:.2f}" in prose(page)
-    assert "**Recorded before training.**" in prose(page)
-
-
-def test_the_prompt_is_bold_and_copied_passages_are_counted_and_marked(
-    lesson: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder = tmp_path / "recorded"
-    shutil.copytree(RECORDED.folder, folder)
-    run, story = Run(folder), RECORDED.text
-    step = min(evaluations(run), key=lambda row: row["val_loss"])["step"]
-    passage = " ".join(story.text[:1_000].split(" ")[20:34])
-    sample = {"step": step, "prompt": "Nobody said", "text": f"Nobody said {passage} zebra zebra"}
-    (folder / "samples.jsonl").write_text(json.dumps(sample) + "\n", encoding="utf-8")
-    monkeypatch.setattr(thread, "RECORDED_RUN", folder)
-    page = lesson("home")
+def test_at_each_moment_stands_what_was_said_there_and_what_of_it_is_copied(lesson: Open) -> None:
+    moments = {moment["step"]: moment for moment in machine(lesson("home"))["moments"]}
     tokenizer = load_tokenizer()
-    train_text, _ = split_text(story.text, run.train_config.train_fraction)
-    written = tokenizer.encode(sample["text"])[len(tokenizer.encode(sample["prompt"])) :]
-    copied = copied_tokens(CopyIndex(tokenizer.encode(train_text)).spans(written, replay.MIN_COPIED))
-    assert copied > 10
-    assert f"{copied} of the {len(written)} tokens" in prose(page)
-    assert sum("copied" in piece["kind"] for piece in pieces(page)) == copied
-    assert "".join(piece["text"] for piece in pieces(page) if "prompt" in piece["kind"]) == sample["prompt"]
+    index = CopyIndex(tokenizer.encode(split_text(RECORDED.text.text, 0.9)[0]))
+    some = 0
+    for sample in RECORDED.samples():
+        moment = moments[sample["step"]]
+        written = tokenizer.encode(sample["text"])[len(tokenizer.encode(sample["prompt"])) :]
+        copied = copied_tokens(index.spans(written, MIN_COPIED))
+        texts = ["".join(text for text, kind, _ in moment["pieces"] if wanted in kind) for wanted in ("", "prompt")]
+        if "\n\n\n" not in sample["text"]:
+            assert texts == [sample["text"], sample["prompt"]]
+        assert moment["has_copied"] == (copied > 0) == any("copied" in kind for _, kind, _ in moment["pieces"])
+        if copied:
+            some += 1
+            assert moment["copied"].startswith(f"{copied} of the {len(written)} tokens")
+    assert 0 < some < len(moments)
 
 
 def test_the_counting_lines_are_those_of_gptcore(lesson: Open) -> None:
-    levels = [
-        float(re.findall(r"[\d.]+$", note["text"])[0])
-        for note in chart(lesson("home"), "home_curves")["layout"]["annotations"]
-    ]
     parts = [load_tokenizer().encode(part) for part in split_text(load_text(OWN_STORY).text, 0.9)]
     counted = counting_losses(parts[0], parts[1], load_tokenizer().vocab_size)
     expected = [math.log(load_tokenizer().vocab_size), counted["unigram"], counted["bigram"]]
-    assert levels == pytest.approx(expected, abs=0.005)
+    assert [level for _, level in machine(lesson("home"))["lines"]] == pytest.approx(expected)
 
 
 def test_before_pytorch_is_there_home_shows_the_curves_and_says_what_follows(
@@ -140,7 +118,7 @@ def test_before_pytorch_is_there_home_shows_the_curves_and_says_what_follows(
     page = lesson("home")
     assert not page.exception
     assert "PyTorch is being loaded" in prose(page)
-    assert chart(page, "home_curves")["data"]
+    assert machine(page)["moments"]
     assert not page.text_input
 
 
@@ -151,7 +129,7 @@ def test_home_is_drawn_without_pytorch() -> None:
         "from pages._ui import startup\n"
         "startup.begin = lambda: None\n"
         f"page = AppTest.from_file({str(REPOSITORY / 'app.py')!r}, default_timeout=60).run()\n"
-        "assert not page.exception and page.select_slider\n"
+        "assert not page.exception and page.get_by_key('home_time_machine')\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=False)

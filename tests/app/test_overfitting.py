@@ -13,7 +13,6 @@ from streamlit.testing.v1 import AppTest
 
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
-from gptcore.memorization import CopyIndex, copied_tokens
 from gptcore.overfitting import UNTRAINED, Evaluation, best
 from gptcore.paths import runs_home
 from gptcore.runs.store import Run, RunStore
@@ -62,9 +61,9 @@ def prose(page: AppTest) -> str:
     return " ".join(element.value for element in [*page.markdown, *page.caption, *page.info, *page.success])
 
 
-def marked(page: AppTest) -> list[str]:
-    chart = json.loads(page.get_by_key("overfitting_gap").proto.spec)
-    return [trace["name"] for trace in chart["data"] if trace.get("name") == "best validation"]
+def machine(page: AppTest) -> dict[str, Any]:
+    """What the time machine was given."""
+    return json.loads(page.get_by_key("overfitting_time_machine").proto.json)
 
 
 def test_the_recorded_run_is_named_and_its_gaps_are_those_of_its_rows(lesson: Open) -> None:
@@ -121,35 +120,31 @@ def test_the_page_says_how_many_windows_judge(lesson: Open, written_run: Callabl
     )
 
 
-def test_the_copied_share_follows_the_shortest_run_that_counts(lesson: Open, written_run: Callable[..., Run]) -> None:
-    story = load_text(OWN_STORY)
-    short, long = story.text[400:].split(" ")[1:6], story.text[900:].split(" ")[1:30]
-    text = f" {' '.join(short)} zebra {' '.join(long)} zebra"
-    run = written_run(OVERFITTED, says=[" none", " none", " a zebra", " none", text])
-    page = opened(lesson, run)
-    train_ids = load_tokenizer().encode(split_text(story.text, run.train_config.train_fraction)[0])
-    written = load_tokenizer().encode(f"A{text}")[1:]
-    shares = []
-    for min_tokens in (3, 15):
-        page.slider(key="overfitting_min_tokens").set_value(min_tokens).run()
-        copied = copied_tokens(CopyIndex(train_ids).spans(written, min_tokens))
-        shares.append(copied)
-        assert f"**{copied / len(written):.0%}**, {copied} of the {len(written)} tokens it wrote" in prose(page)
-        assert "**0%**, 0 of the" in prose(page)
-    assert shares[0] > shares[1] > 0
+def test_the_time_machine_has_each_evaluation_and_opens_at_the_best(
+    lesson: Open, written_run: Callable[..., Run]
+) -> None:
+    given = machine(opened(lesson, written_run(OVERFITTED)))
+    assert [(moment["train"], moment["validation"]) for moment in given["moments"]] == OVERFITTED
+    assert given["best"] == given["start"] == 2
+    assert given["moments"][2]["stop"] == "The best moment to stop: 10 later updates brought nothing for unseen text."
+    assert given["moments"][1]["stop"].startswith("Had you stopped here, you would have missed 0.40 nats")
+    assert given["moments"][4]["stop"] == (
+        "Had you stopped at step 10, the validation loss would be 0.60 lower, and 10 updates saved."
+    )
 
 
-def test_the_text_of_the_nearest_step_is_shown_where_the_best_step_has_none(written_run: Callable[..., Run]) -> None:
-    run = written_run(OVERFITTED, says=[" first", " second"])
-    saying = replay.said(run, 20)
-    assert saying is not None
-    assert (saying.step, saying.text) == (STEP, "A second")
+def test_a_moment_without_a_text_of_its_own_shows_the_last_one_before_it(
+    lesson: Open, written_run: Callable[..., Run]
+) -> None:
+    moments = machine(opened(lesson, written_run(OVERFITTED, says=[" first", " second"])))["moments"]
+    said = ["".join(text for text, _, _ in moment["pieces"]) for moment in moments]
+    assert said == ["A first", *["A second"] * 4]
+    assert [moment["asked"].split(",")[0] for moment in moments] == ["After step 0", *["After step 5"] * 4]
 
 
 def test_a_long_run_of_line_ends_is_drawn_as_a_number(lesson: Open, written_run: Callable[..., Run]) -> None:
     page = opened(lesson, written_run([(9.0, 9.1)], says=["\n" * 30 + '"No."\n\nYes']))
-    pieces = json.loads(page.get_by_key("overfitting_text_best").proto.json)["pieces"]
-    assert "".join(piece["text"] for piece in pieces) == 'A ⏎ × 30\n"No."\n\nYes'
+    assert "".join(text for text, _, _ in machine(page)["moments"][0]["pieces"]) == 'A ⏎ × 30\n"No."\n\nYes'
 
 
 def test_a_prediction_is_checked_against_the_run(lesson: Open, written_run: Callable[..., Run]) -> None:
@@ -165,14 +160,16 @@ def test_a_prediction_is_checked_against_the_run(lesson: Open, written_run: Call
 def test_guess_first_hides_the_best_step_until_it_was_guessed(lesson: Open, written_run: Callable[..., Run]) -> None:
     run = written_run(OVERFITTED, says=[" x"])
     page = opened(lesson, run)
-    assert marked(page)
+    assert machine(page)["best"] == 2
     page.toggle(key="overfitting_hide").set_value(True).run()
-    assert not marked(page)
+    hidden = machine(page)
+    assert (hidden["best"], hidden["start"]) == (None, 0)
+    assert not any(moment["stop"] for moment in hidden["moments"])
     assert not page.metric
     assert "step 10" not in prose(page)
     page.number_input(key=f"overfitting_{run.id}_predict_guess").set_value(15)
     page.button(key=f"overfitting_{run.id}_predict_check").click().run()
-    assert marked(page)
+    assert machine(page)["best"] == 2
     assert len(page.metric) == 2
 
 
@@ -180,7 +177,7 @@ def test_a_run_with_one_evaluation_shows_its_gap_and_asks_nothing(
     lesson: Open, written_run: Callable[..., Run]
 ) -> None:
     page = opened(lesson, written_run([(9.0, 9.25)], says=[" x"]))
-    assert [(metric.label, metric.value) for metric in page.metric] == [("Best and latest: step 0", "0.25")]
+    assert [(metric.label, metric.value) for metric in page.metric] == [("Gap at the best and latest, step 0", "0.25")]
     assert "One evaluation so far" in prose(page)
     assert not page.number_input
 

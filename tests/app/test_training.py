@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,18 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from gptcore import batches
+from gptcore import batches, timeline
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, to_json
 from gptcore.corpora import OWN_STORY, TextError, load_text, read_bytes
 from gptcore.machine import cores
+from gptcore.overfitting import phase
 from gptcore.paths import REPOSITORY, runs_home
 from gptcore.runs import queue
 from gptcore.runs.files import replace_json
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.schedule import learning_rate
-from pages._ui import choices, owner, resources, thread
+from gptcore.timeline import look_back
+from pages._ui import choices, owner, replay, resources, thread
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
@@ -52,7 +55,52 @@ def chart(drawn: Callable[..., list[dict[str, Any]]]) -> Chart:
     return lambda page: {line["name"]: line["x"] for line in drawn(page, "training_curves")}
 
 
-def test_without_a_run_of_ones_own_the_recorded_one_is_shown(page: AppTest, chart: Chart) -> None:
+@pytest.fixture
+def curves(lesson: Open) -> Open:
+    """Opens the lesson on an ended run, or on the recorded one, and looks at its curves."""
+
+    def look(run: Run | None = None) -> AppTest:
+        page = lesson("training", **({thread.RUN: run.id} if run else {}))
+        return page.segmented_control("training_view").set_value("Curves").run()
+
+    return look
+
+
+def machine(page: AppTest) -> dict[str, Any]:
+    """What the time machine was given."""
+    return json.loads(page.get_by_key("time_machine").proto.json)
+
+
+def test_the_first_thing_to_see_is_the_recorded_run_as_a_time_machine(page: AppTest) -> None:
+    given, recorded = machine(page), look_back(Run(thread.RECORDED_RUN))
+    assert [moment["validation"] for moment in given["moments"]] == [each.validation for each in recorded.moments]
+    assert "training_curves" not in [chart.key for chart in page.get("plotly_chart")]
+
+
+def test_an_ended_run_can_be_dragged_through(lesson: Open, finished_run: Run) -> None:
+    given = machine(lesson("training", **{thread.RUN: finished_run.id}))
+    asked = {row["step"]: row for row in finished_run.probes()}
+    said = {row["step"]: row["text"] for row in finished_run.samples()}
+    assert [moment["step"] for moment in given["moments"]] == [-1, 0, 2, 4, 5]
+    for moment in given["moments"]:
+        assert moment["costs"] == asked[moment["step"]]["losses"]
+        assert moment["following"] == asked[moment["step"]]["next"]
+        assert "".join(text for text, _, _ in moment["pieces"]) == said[moment["step"]]
+    assert [len(passage["tokens"]) for passage in given["passages"]] == [33, 33]
+
+
+def test_every_recorded_run_can_be_looked_back_at(lesson: Open, finished_run: Run) -> None:
+    page = lesson("training", **{thread.RUN: finished_run.id})
+    for name in timeline.names():
+        page.selectbox("time_machine_choice").select(name).run()
+        assert not page.exception
+        assert [moment["train"] for moment in machine(page)["moments"]] == [
+            moment.train for moment in timeline.load(name).moments
+        ]
+
+
+def test_without_a_run_of_ones_own_the_recorded_one_is_shown(curves: Open, chart: Chart) -> None:
+    page = curves()
     rows, _ = Run(thread.RECORDED_RUN).metrics()
     assert any(f"recorded · step {len(rows):,} of" in caption.value for caption in page.caption)
     assert chart(page)["training"] == [row["step"] for row in rows if row["train_loss"] is not None]
@@ -137,9 +185,9 @@ def test_the_line_before_training_counts_as_gptcore_does(page: AppTest) -> None:
 
 
 def test_a_text_shorter_than_the_context_is_refused_in_one_sentence(
-    page: AppTest, chart: Chart, refusals: Refusals
+    curves: Open, chart: Chart, refusals: Refusals
 ) -> None:
-    upload(page, TEN_WORDS)
+    page = upload(curves(), TEN_WORDS)
     before = chart(page)
     train(page)
     with pytest.raises(TextError) as refused:
@@ -178,9 +226,8 @@ def test_a_run_too_large_for_this_machine_is_refused_before_it_is_made(
     assert runs() == []
 
 
-def test_a_refused_run_leaves_the_former_run_in_place(lesson: Open, finished_run: Run, chart: Chart) -> None:
-    page = lesson("training", **{thread.RUN: finished_run.id})
-    upload(page, TEN_WORDS)
+def test_a_refused_run_leaves_the_former_run_in_place(curves: Open, finished_run: Run, chart: Chart) -> None:
+    page = upload(curves(finished_run), TEN_WORDS)
     train(page)
     assert len(page.error) == 1
     assert page.session_state[thread.RUN] == finished_run.id
@@ -198,8 +245,8 @@ def test_a_queued_run_says_so_and_cancel_asks_it_to_stop(page: AppTest) -> None:
     assert page.button("training_cancel").disabled
 
 
-def test_a_finished_run_shows_every_point_and_its_last_numbers(lesson: Open, finished_run: Run, chart: Chart) -> None:
-    page = lesson("training", **{thread.RUN: finished_run.id})
+def test_a_finished_run_shows_every_point_and_its_last_numbers(curves: Open, finished_run: Run, chart: Chart) -> None:
+    page = curves(finished_run)
     rows, _ = finished_run.metrics()
     last = [row for row in rows if row["train_loss"] is not None][-1]
     assert any(f"done · step {len(rows)} of {len(rows)}" in caption.value for caption in page.caption)
@@ -212,8 +259,8 @@ def test_a_finished_run_shows_every_point_and_its_last_numbers(lesson: Open, fin
 
 
 @pytest.mark.parametrize("axis", ["tokens_seen", "epochs_read"])
-def test_the_axis_counts_what_was_chosen(lesson: Open, finished_run: Run, axis: str, chart: Chart) -> None:
-    page = lesson("training", **{thread.RUN: finished_run.id})
+def test_the_axis_counts_what_was_chosen(curves: Open, finished_run: Run, axis: str, chart: Chart) -> None:
+    page = curves(finished_run)
     page.segmented_control("training_axis").set_value(axis).run()
     assert chart(page)["each batch"] == pytest.approx(resources.metrics(finished_run)[axis].tolist())
 
@@ -459,8 +506,8 @@ def test_a_run_that_goes_back_to_its_checkpoint_is_read_anew(finished_run: Run) 
     assert resources.metrics(finished_run)["seconds"].min() > 1
 
 
-def test_cleared_caches_lose_nothing(lesson: Open, finished_run: Run, chart: Chart) -> None:
-    page = lesson("training", **{thread.RUN: finished_run.id})
+def test_cleared_caches_lose_nothing(curves: Open, finished_run: Run, chart: Chart) -> None:
+    page = curves(finished_run)
     before = chart(page)
     st.cache_data.clear()
     st.cache_resource.clear()
@@ -470,12 +517,49 @@ def test_cleared_caches_lose_nothing(lesson: Open, finished_run: Run, chart: Cha
 
 
 def test_gradient_and_rate_are_drawn_below_the_losses_when_asked_for(
-    lesson: Open, finished_run: Run, drawn: Callable[..., list[dict[str, Any]]]
+    curves: Open, finished_run: Run, drawn: Callable[..., list[dict[str, Any]]]
 ) -> None:
-    page = lesson("training", **{thread.RUN: finished_run.id})
+    page = curves(finished_run)
     assert {line.get("yaxis") for line in drawn(page, "training_curves")} == {None}
     page.toggle("training_panels").set_value(True).run()
     below = {line["yaxis"]: line["y"] for line in drawn(page, "training_curves") if line.get("yaxis")}
     rows = resources.metrics(finished_run)
     assert below["y2"] == pytest.approx(rows["grad_norm"].tolist(), rel=1e-6)
     assert below["y3"] == pytest.approx(rows["lr"].tolist(), rel=1e-6)
+
+
+def layout(page: AppTest) -> dict[str, Any]:
+    chart = next(chart for chart in page.get("plotly_chart") if chart.key == "training_curves")
+    return json.loads(chart.proto.spec)["layout"]
+
+
+def test_what_the_first_update_brought_is_written_beside_it(curves: Open, finished_run: Run) -> None:
+    before, after = finished_run.status["untrained"]["train_loss"], finished_run.metrics()[0][0]["train_loss"]
+    notes = [note["text"] for note in layout(curves(finished_run))["annotations"]]
+    assert f"one update: {before:.2f} → {after:.2f}" in notes
+
+
+def test_samples_are_stamped_with_the_phase_of_the_run(curves: Open, finished_run: Run) -> None:
+    page = curves(finished_run)
+    looks = replay.points(replay.curve(finished_run))
+    levels = list(resources.reference_lines(finished_run.text.text, finished_run.train_config).values())
+    stamped = page.dataframe[0].value
+    phases = [phase([look for look in looks if look.step <= step], levels) for step in stamped["step"]]
+    assert stamped["phase"].tolist() == phases
+    assert any(f"after step 5 ({phases[-1]})" in caption.value for caption in page.caption)
+
+
+def test_the_published_run_is_drawn_beside_one_with_the_books_settings_and_no_other(
+    curves: Open, finished_run: Run, chart: Chart
+) -> None:
+    assert not any("published" in name for name in chart(curves(finished_run)))
+    path = finished_run.folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {"model": to_json(MODEL_PRESETS["book-124m"]), "training": to_json(TRAIN_PRESETS["book-124m"])}
+    config["text"]["key"] = "the-verdict"
+    replace_json(path, config)
+    page = curves(finished_run)
+    assert chart(page)["published, validation"] == list(range(0, 90, 5))
+    page.segmented_control("training_axis").set_value("tokens_seen").run()
+    of_a_step = finished_run.metrics()[0][0]["tokens_seen"]
+    assert chart(page)["published, training"] == [(step + 1) * of_a_step for step in range(0, 90, 5)]

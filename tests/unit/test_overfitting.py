@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gptcore.overfitting import RISE, UNTRAINED, Evaluation, best, evaluations, judge, parting
+from gptcore.overfitting import RISE, UNTRAINED, Evaluation, best, evaluations, judge, parting, phase
 
 
 def looks(*losses: tuple[float, float]) -> list[Evaluation]:
@@ -59,3 +59,31 @@ def test_rows_without_both_losses_are_no_evaluations() -> None:
     found = evaluations(rows)
     assert [(look.step, look.epoch) for look in found] == [(0, 1), (4, 2)]
     assert found[1].gap == 4.0
+
+
+LEVELS = [10.8, 6.4, 6.1]
+
+
+@pytest.mark.parametrize(
+    ("validation", "expected"),
+    [
+        (10.8, "guessing blindly"),
+        (10.7, "learning which tokens are common"),
+        (6.4, "learning which tokens are common"),
+        (6.3, "learning which token follows which"),
+        (6.0, "knowing more than pairs of tokens"),
+    ],
+)
+def test_a_phase_is_told_by_the_lines_that_the_validation_loss_has_crossed(validation: float, expected: str) -> None:
+    assert phase([Evaluation(0, 1, 5.0, validation)], LEVELS) == expected
+
+
+def test_a_run_that_has_over_fitted_or_knows_its_text_by_heart_is_called_so() -> None:
+    run = looks((6.0, 6.2), (4.0, 6.0), (2.0, 6.3))
+    assert phase(run[:2], LEVELS) == "knowing more than pairs of tokens"
+    assert phase(run, LEVELS) == "over-fitting"
+    assert phase([*run, Evaluation(30, 4, 0.49, 7.0)], LEVELS) == "knowing the text by heart"
+
+
+def test_a_phase_needs_no_line() -> None:
+    assert phase([Evaluation(0, 1, 6.0, 6.2)], []) == "guessing blindly"

@@ -17,7 +17,7 @@ from typing import Any
 
 from gptcore.baselines import reference_lines
 from gptcore.memorization import CopiedSpan, CopyIndex, copied_tokens
-from gptcore.overfitting import UNTRAINED, Evaluation, evaluations
+from gptcore.overfitting import UNTRAINED, Evaluation, best, evaluations
 from gptcore.parameters import count_parameters
 from gptcore.paths import RECORDED
 from gptcore.runs.store import Run
@@ -131,7 +131,7 @@ def _kept(rows: list[dict[str, Any]], probed: Mapping[int, Any]) -> list[dict[st
     if len(rows) <= MOST_MOMENTS:
         return rows
     looks = evaluations(rows)
-    special = {rows[0]["step"], rows[-1]["step"], min(looks, key=lambda look: look.validation).step if looks else 0}
+    special = {rows[0]["step"], rows[-1]["step"], best(looks).step if looks else 0}
     usual = [row for row in rows if row["step"] in probed] or rows
     kept = {usual[place]["step"] for place in _evenly(len(usual), MOST_MOMENTS - len(special))} | special
     return [row for row in rows if row["step"] in kept]

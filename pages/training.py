@@ -18,6 +18,7 @@ from gptcore.runs.store import Run
 from pages._ui import choices, frame, live, one_step, owner, predict, resources, settings, thread
 from pages._ui.shape import nearest_preset
 
+BY_HEART_READINGS = 8  # the class preset knows its text by heart after twelve, and begins to recite at eight
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
 
 frame.lesson("training")
@@ -41,11 +42,15 @@ def _before(chosen: settings.Settings) -> str:
     counts = resources.text_counts(thread.text().text, model.context_length, config)
     sized = dataclasses.replace(model, vocab_size=counts.vocab_size)  # a compact vocabulary has the text's size
     need = queue.needs(sized, config)
-    seconds = run_seconds(sized, config, settings.updates(chosen), machine_speed())
+    updates = settings.updates(chosen)
+    seconds = run_seconds(sized, config, updates, machine_speed())
+    readings = updates / max(counts.train.batches, 1)
     return (
         f"{count_parameters(sized):,} parameters, {counts.train.windows:,} + {counts.validation.windows:,} windows of "
         f"{model.context_length} tokens. Needs about {need.memory / 2**20:,.0f} MiB of memory, at most "
-        f"{need.disk / 2**20:,.0f} MiB of disk, and here about {_in_time(seconds)}."
+        f"{need.disk / 2**20:,.0f} MiB of disk, and here about {_in_time(seconds)}. It reads the training part "
+        f"{readings:,.1f} times"
+        + ("." if readings >= BY_HEART_READINGS else ": too few to know it by heart. Take a smaller share of the text.")
     )
 
 

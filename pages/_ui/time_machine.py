@@ -19,7 +19,7 @@ from gptcore.overfitting import UNTRAINED, Evaluation
 from gptcore.paths import ASSETS
 from gptcore.runs.store import Run
 from gptcore.timeline import MIN_COPIED, Moment, Saying, Timeline
-from pages._ui import chips, replay
+from pages._ui import chips, replay, thread
 
 _LABELS = {"training": "A passage that it trains on:", "validation": "A passage that it never sees:"}
 
@@ -31,7 +31,7 @@ _machine = st.components.v2.component(
 )
 
 
-def draw(run: Timeline, name: str, key: str, hide_best: bool = False) -> None:
+def draw(run: Timeline, name: str, key: str, *, hide_best: bool = False, at_end: bool = False) -> None:
     """Draw a run that was evaluated at least once.
 
     Args:
@@ -39,13 +39,21 @@ def draw(run: Timeline, name: str, key: str, hide_best: bool = False) -> None:
         name: Tells this run from others: as long as it stays, the reader's place does.
         key: Of the component.
         hide_best: Whether what gives the best moment away is left out.
+        at_end: Whether it opens at the last moment instead of the best.
     """
-    _machine(data={"run": f"{name} {len(run.moments)} {hide_best}", **record(run, hide_best)}, key=key)
+    given = record(run, hide_best)
+    start = {"start": len(run.moments) - 1} if at_end else {}
+    _machine(data={"run": f"{name} {len(run.moments)} {hide_best}", **given, **start}, key=key)
 
 
 def choose(mine: Run) -> None:
-    """Look back at one's own run, or at one of those that come with the program."""
-    options = {"": "This run", **{name: f"Recorded: {title(recorded(name))}" for name in timeline.names()}}
+    """Look back at the run of the thread, or at one of those that come with the program.
+
+    One's own run opens at its end, where it may have begun to recite; a recorded one at its best.
+    """
+    own = of_run(mine)
+    first = f"Recorded: {title(own)}" if thread.is_recorded(mine) else f"This run: {title(own)}"
+    options = {"": first, **{name: f"Recorded: {title(recorded(name))}" for name in timeline.names()}}
     name = st.selectbox(
         "Look back at",
         list(options),
@@ -54,13 +62,15 @@ def choose(mine: Run) -> None:
         label_visibility="collapsed",
         persist_state="session",
     )
-    chosen = recorded(name) if name else of_run(mine)
+    chosen = recorded(name) if name else own
     if not chosen.moments:
         st.info("This run was not evaluated yet: there is nothing to look back at.")
         return
-    draw(chosen, name or mine.id, key="time_machine")
+    draw(chosen, name or mine.id, key="time_machine", at_end=not name and not thread.is_recorded(mine))
     if name:
         st.caption(_settings(chosen))
+    elif mine.weights("last"):
+        st.page_link("pages/sampling.py", label="Ask its best and its last weights", icon=":material/casino:")
 
 
 def _settings(run: Timeline) -> str:
@@ -92,7 +102,8 @@ def recorded(name: str) -> Timeline:
 
 def title(run: Timeline) -> str:
     """What was trained on what, in a line."""
-    return f"{run.title}: {run.parameters:,} parameters, {run.moments[-1].step + 1:,} steps"
+    steps = f", {run.moments[-1].step + 1:,} steps" if run.moments else ""
+    return f"{run.title}: {run.parameters:,} parameters{steps}"
 
 
 def record(run: Timeline, hide_best: bool = False) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, Request, expect
+from playwright.sync_api import Locator, Page, expect
 
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
@@ -48,10 +48,10 @@ def test_arrow_keys_move_it_from_its_best_to_both_ends(machine: Locator) -> None
 
 
 def test_a_hand_on_the_curves_moves_it_and_no_request_leaves_the_page(page: Page, machine: Locator) -> None:
-    asked: list[Request] = []
+    asked: list[str] = []
     box = machine.locator(".curves").bounding_box()
     assert box is not None
-    page.on("request", lambda request: asked.append(request))
+    page.on("request", lambda request: asked.append(request.url))
     seen = set()
     page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 60)
     page.mouse.down()

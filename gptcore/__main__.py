@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptcore train | generate | tokens | parameters | serve-runs | record``.
+"""The command line: ``python -m gptcore train | generate | tokens | parameters | serve-runs | record | keep``.
 
 Exit codes: 0 all is well; 1 the work failed; 2 the request can't be carried out as it stands; 130 interrupted.
 An error is one line that says what, which value, and what to do.
@@ -66,6 +66,9 @@ def _arguments() -> argparse.ArgumentParser:
     commands.add_parser("serve-runs", help="train what the pages queue, in a process that outlives the web server")
     recorded = commands.add_parser("record", help="make the recorded curves of a lesson again, in assets/")
     recorded.add_argument("lesson", choices=RECORDED_LESSONS, help="whose curves")
+    kept = commands.add_parser("keep", help="keep a finished run among those that can be looked back at, in assets/")
+    kept.add_argument("run", type=Path, metavar="DIR", help="its folder")
+    kept.add_argument("name", help="of the recording")
     return parser
 
 
@@ -248,6 +251,18 @@ def record(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def keep(arguments: argparse.Namespace) -> int:
+    """Keep all that can be looked back at of a run, but for its weights and its text."""
+    from gptcore import timeline
+
+    if not Run(arguments.run).exists:
+        raise ValueError(f"{arguments.run} holds no run")
+    path = timeline.TIMELINES / f"{arguments.name}.json"
+    timeline.save(timeline.look_back(Run(arguments.run)), path)
+    print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; see the module's head for the exit codes."""
     arguments = _arguments().parse_args(argv)
@@ -258,6 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "parameters": parameters,
         "serve-runs": serve_runs,
         "record": record,
+        "keep": keep,
     }
     try:
         return commands[arguments.command](arguments)

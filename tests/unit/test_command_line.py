@@ -8,11 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gptcore import __main__ as cli
+from gptcore import recordings, seeds, timeline
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.paths import REPOSITORY
 from gptcore.runs.store import Run, RunStore
@@ -450,10 +453,36 @@ def test_errors_have_their_exit_codes(
     assert capsys.readouterr().err == line
 
 
+# ------------------------------------------------------------------------------------------------------------ recording
+
+
+def test_record_trains_the_plans_of_a_lesson_and_keeps_their_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = seeds.PLANS[0]
+    short = replace(plan, training=replace(plan.training, steps=3, eval_every=2, eval_batches=1, sample_tokens=2))
+    monkeypatch.setattr(seeds, "PLANS", [short])
+    monkeypatch.setattr(recordings, "save", partial(recordings.save, folder=tmp_path))
+    assert cli.main(["record", "seeds"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'seed-123.json'}: 3 updates\n"
+    assert recordings.load("seed-123", tmp_path).plan == short
+
+
+def test_keep_takes_a_run_among_those_that_can_be_looked_back_at(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(timeline, "TIMELINES", tmp_path)
+    assert cli.main(["keep", str(trained), "mine"]) == 0
+    assert "mine.json" in capsys.readouterr().out
+    assert timeline.load("mine", tmp_path) == timeline.look_back(Run(trained))
+    assert cli.main(["keep", str(tmp_path), "nothing"]) == 2
+    assert capsys.readouterr().err == f"gptcore: {tmp_path} holds no run\n"
+
+
 # ----------------------------------------------------------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "tokens", "parameters", "serve-runs"])
+@pytest.mark.parametrize("command", ["train", "generate", "tokens", "parameters", "serve-runs", "record", "keep"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([command, "--help"])

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from gptcore.batches import prepare
+from gptcore.batches import epoch_order, prepare
 from gptcore.corpora import TextError
 from gptcore.figures.windows import Part, window_strip
 from gptcore.windows import make_windows, split_text, window_counts
-from pages._ui import frame, predict, thread, window_controls, window_view
+from pages._ui import frame, predict, thread, window_controls, window_order, window_view
 from pages._ui.window_view import counted
 
 frame.lesson("windows")
@@ -56,7 +56,6 @@ with right:
     if chosen.window is not None:
         inputs, targets = (rows[chosen.window].tolist() for rows in make_windows(data.train_ids, T, S))
         window_view.pairs(inputs, targets, chosen.window * S, chosen.position, chosen.view)
-        window_view.guess(inputs, targets, chosen.position)
 
 if train.windows and not train.batches:
     window_controls.offer(
@@ -104,6 +103,9 @@ st.caption(
     "⌊ ⌋ rounds down, ⌈ ⌉ rounds up."
 )
 
+if train.batches:
+    window_order.section(train.windows, B, settings)
+
 stride = 1 if S > 1 else max(T, 2)
 question = f"Context {T:,}, but a stride of {stride:,}: how many windows would the {n_train:,} training tokens give?"
 answer = window_counts(n_train, T, stride, B, drop_last=False).windows
@@ -113,5 +115,5 @@ if train.windows and predict.number("windows", question, answer):
         "down, and the first window makes one more."
     )
 
-frame.code_behind(split_text, prepare, window_counts, make_windows)
+frame.code_behind(split_text, prepare, window_counts, make_windows, epoch_order)
 frame.next_lesson("windows")

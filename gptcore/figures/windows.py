@@ -1,13 +1,13 @@
 """A text as a strip: where its windows lie, which batch each belongs to, and which tokens are never predicted.
 
 How to read it: ``windows_in_view`` and ``target_runs`` say what is to be seen, by formula; ``window_strip`` draws it.
-Of a long text only a stretch of windows is drawn, with a small map of the whole below.
-
-What is left out: shuffling. The windows stand in the order of the text, and so do the batches.
+Of a long text only a stretch of windows is drawn, with a small map of the whole below. There the windows stand in the
+order of the text, and so do the batches; ``order_figure`` shows the order in which a run meets them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from gptcore.figures.theme import CUT, DRAWN, KEPT, TRAIN, TRANSPARENT, VALIDATI
 from gptcore.windows import WindowCounts
 
 SHOWN_WINDOWS = 24
+MOST_ORDERED = 1_000  # windows of an epoch whose order is drawn
 LEFT_OUT = "left out by drop_last"
 # Kind of window: fill, outline, pattern.
 STYLES = {"training": (TRAIN, TRAIN, ""), "validation": (VALIDATION, VALIDATION, "/"), LEFT_OUT: (CUT, CUT, ".")}
@@ -251,3 +252,26 @@ def _add_whole(figure: go.Figure, parts: list[Part], stretch: tuple[int, int]) -
         )
     frame = {"x0": stretch[0], "x1": stretch[1], "y0": -0.5, "y1": 0.5}
     figure.add_shape(type="rect", **frame, line={"color": DRAWN, "width": 2}, row=3, col=1)
+
+
+def order_figure(order: Sequence[int], batch_size: int, height: int = 260) -> go.Figure:
+    """Which window stands in which batch of an epoch; of a long one the batches that fit, from the first on.
+
+    Args:
+        order: The windows of an epoch as a run meets them, from 0, whole batches.
+        batch_size: Windows in a batch.
+        height: Pixels.
+    """
+    shown = order[: MOST_ORDERED // batch_size * batch_size or batch_size]
+    figure = blank_figure(height)
+    figure.add_scatter(
+        x=[place // batch_size + 1 for place in range(len(shown))],
+        y=[window + 1 for window in shown],
+        mode="markers",
+        marker={"color": TRAIN, "symbol": "square", "size": 7 if len(shown) < 300 else 4},
+        hovertemplate="batch %{x:,}: window %{y:,}<extra></extra>",
+    )
+    figure.update_layout(showlegend=False, hovermode="closest")
+    figure.update_xaxes(title="batch of the epoch", tickformat=",d", rangemode="tozero")
+    figure.update_yaxes(title="window of the text", tickformat=",d", rangemode="tozero")
+    return figure

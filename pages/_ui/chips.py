@@ -93,12 +93,6 @@ def copied(prompt: str, text: str, spans: Sequence[CopiedSpan], key: str) -> Non
     _draw(pieces, "prose", "generated text; passages copied from the training text are marked", key, marks=False)
 
 
-def pairs(columns: Sequence[tuple[Piece, Piece]], key: str) -> None:
-    """Draw inputs above their targets, column by column."""
-    pieces = [piece for column in columns for piece in column]
-    _draw(pieces, "tokens pairs", "a row of inputs, and below each its target", key, marks=True)
-
-
 def graded(pieces: Sequence[Piece], key: str, label: str, *, marks: bool = True) -> None:
     """Draw pieces whose colours grade something, such as the loss of each token."""
     _draw(pieces, "prose", label, key, marks=marks)

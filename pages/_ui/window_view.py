@@ -10,17 +10,24 @@ import streamlit as st
 from gptcore.batches import TrainingData, prepare
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
-from gptcore.figures.theme import DRAWN, marked
+from gptcore.paths import ASSETS
 from gptcore.tokenizer import load_tokenizer, show_token
 from gptcore.windows import WindowCounts
 from pages._ui import chips
-from pages._ui.chips import Piece
 
 View = Literal["text", "ids", "positions"]
 VIEWS: tuple[View, ...] = ("text", "ids", "positions")
 SHOWN_COLUMNS = 64
 LEAD_IN = 4  # columns before the chosen position: so many have room beside it on a phone
 SHOWN_PREFIX = 60
+
+_pairs = st.components.v2.component(
+    "glassbox_pairs",
+    html='<div class="window"><div class="pairs" role="group" tabindex="0"></div><p class="exercise" '
+    'aria-live="polite"></p></div>\n',
+    css=(ASSETS / "components" / "pairs.css").read_text(encoding="utf-8"),
+    js=(ASSETS / "components" / "pairs.js").read_text(encoding="utf-8"),
+)
 
 
 @st.cache_resource(max_entries=4, show_spinner="The text is being cut into tokens.")
@@ -34,20 +41,19 @@ def token_parts(text: Text, train_fraction: float, end_of_text: bool) -> Trainin
     return prepare(text, smallest, TrainConfig(batch_size=1, train_fraction=train_fraction, end_of_text=end_of_text))
 
 
-def _chip(token_id: int, place: int, view: View, kind: str) -> Piece:
+def _chip(token_id: int, place: int, view: View) -> dict[str, str]:
     text = show_token(load_tokenizer().token_bytes(token_id))
-    shown = {"text": text, "ids": str(token_id), "positions": str(place)}[view]
     return {
-        "text": shown,
+        "word": text,
+        "text": {"text": text, "ids": str(token_id), "positions": str(place)}[view],
         "note": str(token_id) if view == "text" else "",
         "title": f"token {place:,} of the training part: {text!r}, id {token_id}",
         "colour": chips.TOKEN_COLOURS[place % len(chips.TOKEN_COLOURS)],
-        "kind": kind,
     }
 
 
 def pairs(inputs: list[int], targets: list[int], start: int, position: int, view: View) -> None:
-    """Draw a window's input row above its target row, the chosen prefix and its target marked.
+    """Draw a window's input row above its target row; the exercise of the chosen position is lit until another is.
 
     Args:
         inputs: Token ids (T,).
@@ -58,39 +64,20 @@ def pairs(inputs: list[int], targets: list[int], start: int, position: int, view
     """
     first = max(position - LEAD_IN, 0)
     end = min(first + SHOWN_COLUMNS, len(inputs))
-    columns = [
-        (
-            _chip(inputs[t], start + t, view, "" if t <= position else "faint"),
-            _chip(targets[t], start + t + 1, view, "asked" if t == position else "faint"),
-        )
-        for t in range(first, end)
-    ]
-    chips.pairs([({"text": "input", "kind": "label"}, {"text": "target", "kind": "label"}), *columns], "windows_pairs")
+    columns = [(_chip(inputs[t], start + t, view), _chip(targets[t], start + t + 1, view)) for t in range(first, end)]
+    before = load_tokenizer().decode(inputs[max(first - SHOWN_PREFIX, 0) : first])
+    _pairs(
+        data={
+            "columns": columns,
+            "before": before,
+            "first": first,
+            "position": position - first,
+            "label": "a row of inputs, and below each its target; the arrow keys go from exercise to exercise",
+        },
+        key="windows_pairs",
+    )
     if end - first < len(inputs):
         st.caption(f"Positions {first} to {end - 1} of 0 to {len(inputs) - 1}; choose another position to see others.")
-
-
-def guess(inputs: list[int], targets: list[int], position: int) -> None:
-    """Draw one exercise of a window: this prefix, and the token that has to be guessed after it."""
-    tokenizer = load_tokenizer()
-    given = inputs[: position + 1]
-    shown = given[-SHOWN_PREFIX:]
-    told = "" if len(shown) == len(given) else f", of which the last {len(shown)} are shown"
-    st.caption(
-        f"The exercise at position {position:,}: given {counted(len(given), 'token', 'tokens')}{told}, guess one."
-    )
-    target = show_token(tokenizer.token_bytes(targets[position]))
-    pieces: list[Piece] = [
-        {"text": tokenizer.decode(shown), "title": f"{len(given)} tokens are given"},
-        {"text": "\u2003→\u2003"},
-        {
-            "text": marked(target),
-            "kind": "graded",
-            "colour": DRAWN,
-            "title": f"to be guessed: token id {targets[position]}",
-        },
-    ]
-    chips.graded(pieces, "windows_guess", f"given {len(given)} tokens, one has to be guessed", marks=False)
 
 
 def formulas(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from gptcore.corpora import Text, load_text
-from gptcore.figures.theme import marked
+from gptcore.batches import prepare
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
+from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.figures.windows import SHOWN_WINDOWS, Part, stretch_in_view, target_runs, window_strip, windows_in_view
 from gptcore.tokenizer import load_tokenizer
+from gptcore.training import new_state, next_batch
 from gptcore.windows import split_text, window_counts
 from pages._ui.window_view import SHOWN_COLUMNS, formulas
 
@@ -55,8 +58,13 @@ def said(page: AppTest) -> str:
 
 def rows(page: AppTest) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The drawn chips of the input row and of the target row, without the rows' names."""
-    pieces = json.loads(page.get("bidi_component")[0].proto.json)["pieces"]
-    return pieces[2::2], pieces[3::2]
+    columns = sent(page)["columns"]
+    return [column[0] for column in columns], [column[1] for column in columns]
+
+
+def sent(page: AppTest) -> dict[str, Any]:
+    """What the rows of inputs and targets were given."""
+    return json.loads(page.get_by_key("windows_pairs").proto.json)
 
 
 def ids_of(pieces: list[dict[str, Any]]) -> list[int]:
@@ -114,13 +122,15 @@ def test_tokens_are_shown_as_text_ids_or_positions(page: AppTest) -> None:
     assert [piece["text"] for piece in targets] == [str(i + 1) for i in range(len(inputs))]
 
 
-def test_one_position_is_a_prefix_and_its_target(page: AppTest) -> None:
+def test_the_chosen_position_is_a_prefix_and_its_target(page: AppTest) -> None:
     train, _ = story()
     page.number_input(key="windows_position").set_value(5).run()
-    given_text, _, target = json.loads(page.get("bidi_component")[1].proto.json)["pieces"]
-    assert given_text["text"] == load_tokenizer().decode(train[:6])
-    assert target["text"] == marked(load_tokenizer().decode(train[6:7]))
-    assert [int(piece["note"]) for piece in rows(page)[1] if piece["kind"] == "asked"] == train[6:7]
+    given, (inputs, targets) = sent(page), rows(page)
+    place = given["position"]
+    assert given["first"] + place == 5
+    prefix = given["before"] + "".join(piece["word"] for piece in inputs[: place + 1])
+    assert prefix == load_tokenizer().decode(train[:6])
+    assert targets[place]["word"] == load_tokenizer().decode(train[6:7])
 
 
 def test_only_columns_around_the_chosen_position_are_sent(page: AppTest) -> None:
@@ -129,8 +139,7 @@ def test_only_columns_around_the_chosen_position_are_sent(page: AppTest) -> None
     page.number_input(key="windows_position").set_value(700).run()
     inputs, targets = rows(page)
     assert len(inputs) == SHOWN_COLUMNS
-    asked = [piece["kind"] for piece in targets].index("asked")
-    assert ids_of(targets)[asked] == train[701]
+    assert ids_of(targets)[sent(page)["position"]] == train[701]
 
 
 def test_a_window_number_beyond_the_last_is_brought_back(page: AppTest) -> None:
@@ -223,6 +232,27 @@ def test_the_strips_runs_count_targets_as_cutting_would(n: int, m: int, T: int, 
         assert [token for run in runs for token in range(run.start, run.end)] == [
             part.start + i for i in range(part.tokens)
         ]
+
+
+@pytest.mark.parametrize(("epoch", "seed", "batch"), [(1, 123, 2), (2, 123, 4), (1, 7, 5)])
+def test_the_order_is_the_one_in_which_a_run_meets_its_windows(
+    page: AppTest, drawn: Callable[..., list[dict[str, Any]]], epoch: int, seed: int, batch: int
+) -> None:
+    page.number_input(key="windows_epoch").set_value(epoch)
+    page.number_input(key="windows_seed").set_value(seed)
+    page.slider(key="windows_batch").set_value(batch).run()
+    model, config = MODEL_PRESETS["book-124m"], replace(TRAIN_PRESETS["class"], batch_size=batch, seed=seed)
+    data = prepare(load_text(OWN_STORY), model, replace(config, compact_vocab=False))
+    state = new_state(replace(model, emb_dim=8, n_heads=1, n_layers=1), config, data)
+    state.step = (epoch - 1) * state.batches_per_epoch
+    windows = state.windows(data.train_ids)[0]
+    (points,) = drawn(page, "windows_order")
+    for number in range(state.batches_per_epoch):
+        met, _ = next_batch(state)
+        mine = [int(y) - 1 for x, y in zip(points["x"], points["y"], strict=True) if x == number + 1]
+        assert windows[mine].tolist() == met.tolist()
+        state.step += 1
+    assert len(points["x"]) == state.batches_per_epoch * batch
 
 
 @given(st.integers(1, 400), st.integers(0, 60), SMALL, st.integers(1, 20), SMALL, st.data())

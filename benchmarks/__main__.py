@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import classroom, runs, steps
+from benchmarks import classroom, memorization, runs, steps
 
-PARTS = {"steps": steps.main, "runs": runs.main, "classroom": classroom.main}
+PARTS = {"steps": steps.main, "runs": runs.main, "classroom": classroom.main, "memorization": memorization.main}
 
 
 def main() -> None:

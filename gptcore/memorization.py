@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+LENGTHS_KEPT = 2  # indexes at once: each takes 16 bytes a token, and a slider asks for one length after the other
 HASH_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token is lost in the arithmetic modulo 2^64
 
 
@@ -59,11 +60,13 @@ class CopyIndex:
 
     def _index(self, length: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Hashes of all runs in order, and the place of each; equal hashes keep the order of their places."""
-        if length not in self._sorted:
+        kept = self._sorted
+        if length not in kept:  # a new dictionary: another thread may be reading the old one
             hashes = _run_hashes(self._train, length)
             order = np.argsort(hashes, kind="stable")
-            self._sorted[length] = (hashes[order], order)
-        return self._sorted[length]
+            latest = list(kept.items())[-(LENGTHS_KEPT - 1) :]
+            kept = self._sorted = {**dict(latest), length: (hashes[order], order)}
+        return kept[length]
 
     def spans(self, ids: Sequence[int], min_tokens: int) -> list[CopiedSpan]:
         """The maximal runs of at least ``min_tokens`` tokens that occur verbatim in the training text.

@@ -18,6 +18,7 @@ GPT2 = "#CC79A7"
 KEPT = "#009E73"  # filled
 CUT = "#888888"  # outlined
 DRAWN = "#E69F00"
+MEMORISED = "#E69F00"  # copied word for word
 TRANSPARENT = "rgba(0,0,0,0)"
 
 

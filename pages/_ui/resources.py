@@ -129,9 +129,9 @@ def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def copy_index(text: str, train_fraction: float, train_share: float) -> CopyIndex:
-    """The training part of a text, ready to be searched for copied passages."""
-    return CopyIndex(token_ids(split_text(text, train_fraction, train_share)[0]))
+def copy_index(text: str, train_fraction: float, train_share: float, part: int = 0) -> CopyIndex:
+    """The training part of a text (0) or its validation part (1), ready to be searched for copied passages."""
+    return CopyIndex(token_ids(split_text(text, train_fraction, train_share)[part]))
 
 
 def copied_spans(

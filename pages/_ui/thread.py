@@ -19,6 +19,7 @@ from pages._ui import resources
 
 TEXT, PRESET, RUN, LOST = "thread_text", "thread_preset", "thread_run", "thread_lost"
 RECORDED_RUN = RECORDED / "the-glass-clock-124m"
+SMALL_RUN = RECORDED / "the-glass-clock-class"  # with its weights
 
 
 def text() -> Text:
@@ -86,7 +87,7 @@ def follow(new: Run) -> None:
 
 def is_recorded(some: Run) -> bool:
     """Whether a run came with the program instead of having been trained here."""
-    return some.folder == RECORDED_RUN
+    return some.folder in (RECORDED_RUN, SMALL_RUN)
 
 
 def training() -> TrainConfig:
@@ -118,7 +119,7 @@ def links() -> list[Link]:
         Link("tokens", f"{counts.tokens:,} tokens"),
         Link("windows", f"{counts.windows:,} windows"),
         Link("parameters", f"{count_parameters(shape):,} parameters"),
-        Link("training", loss, ("loss", "overfitting")),
+        Link("training", loss, ("loss", "overfitting", "memory")),
         Link("sampling", "text", ("pretrained",)),
     ]
 

@@ -23,13 +23,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from gptcore.config import GPTConfig
 from gptcore.model import GPTModel
+from gptcore.parameters import count_parameters
 from gptcore.recitation import Recall
 
 PREFIXES = (5, 10, 25, 50)  # tokens given
 CONTINUATION = 50  # tokens asked for
 PLACES = 50
 MOST_SCORES = 2**24  # held at once, 64 MiB: a large vocabulary is asked at fewer places side by side
+MOST_WORK = 2e9  # parameters x tokens of a batch, some tenths of a second: between two batches one may stop
 
 
 def beginnings(n_tokens: int, needed: int, most: int = PLACES, stride: int = 1) -> Tensor:
@@ -106,8 +109,7 @@ def extraction(
     Returns:
         One for each prefix, in their order.
     """
-    together = max(1, MOST_SCORES // (length * model.config.vocab_size))
-    batches = -(-len(begin) // together)
+    batches = -(-len(begin) // _together(model.config, length))
     found: dict[int, list[Tensor]] = {}
     for number in range(batches):
         for prefix in prefixes:
@@ -116,6 +118,13 @@ def extraction(
             places = begin[number::batches]  # spread over the whole text, so that whoever stops early is not misled
             found.setdefault(prefix, []).append(right_before_slip(model, ids, places, prefix, length))
     return [_recall(prefix, torch.cat(parts), length) for prefix, parts in found.items()]
+
+
+def _together(config: GPTConfig, length: int) -> int:
+    """How many places are asked side by side, at least one."""
+    by_memory = MOST_SCORES // (length * config.vocab_size)
+    by_time = int(MOST_WORK // (length * count_parameters(config)))
+    return max(1, min(by_memory, by_time))
 
 
 def _recall(prefix: int, right: Tensor, length: int) -> Recall:

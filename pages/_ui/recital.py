@@ -81,7 +81,7 @@ def choose_run() -> Run:
     """Choose between the student's run and the two recorded ones; only the large one is without weights."""
     mine = thread.run()
     runs = {} if thread.is_recorded(mine) else {"Your run": mine}
-    runs |= {"Recorded: small": Run(thread.SMALL_RUN), "Recorded: 124M shape": Run(thread.RECORDED_RUN)}
+    runs |= {"Recorded: small": Run(thread.SMALL_RUN), "Recorded: large": Run(thread.RECORDED_RUN)}
     chosen = st.selectbox(
         "Run",
         list(runs),

@@ -90,7 +90,8 @@ class CopyIndex:
         spans: list[CopiedSpan] = []
         at = 0  # a run that goes on beyond the last one found holds the tokens at .. at + min_tokens - 1
         while at < len(wanted):
-            span = self._stretch(text, at, min_tokens, places[first[at] : last[at]])
+            alike = places[first[at] : last[at]]
+            span = self._stretch(text, at, min_tokens, alike) if len(alike) else None
             if span is None:
                 at += 1
             else:

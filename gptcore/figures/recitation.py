@@ -16,7 +16,6 @@ from gptcore.overfitting import Evaluation
 from gptcore.recitation import Recall
 
 HIGH, LOW = (0.56, 1.0), (0.0, 0.42)  # of the figure's height: two panels, one above the other
-LEFT, RIGHT = (0.0, 0.45), (0.56, 1.0)
 LEAST_TOP = 0.1  # a share's axis reaches at least so far: copies by the handful are not to look like mountains
 
 
@@ -70,7 +69,7 @@ SERIES = {  # of the extraction test: colour, fill and pattern
 }
 
 
-def extraction_bars(tests: Mapping[str, Sequence[Recall]], length: int, height: int = 320) -> go.Figure:
+def extraction_bars(tests: Mapping[str, Sequence[Recall]], length: int, height: int = 400) -> go.Figure:
     """How many prefixes call up what follows whole, and how many tokens are right before the first slip.
 
     Args:
@@ -88,6 +87,8 @@ def extraction_bars(tests: Mapping[str, Sequence[Recall]], length: int, height: 
             "marker": {"color": fill, "line": {"color": colour, "width": 1.5}, "pattern": {"shape": pattern}},
             "textposition": "outside",
             "textfont": {"size": 10},
+            "textangle": 0,
+            "constraintext": "none",
             "cliponaxis": False,
         }
         figure.add_bar(
@@ -103,16 +104,14 @@ def extraction_bars(tests: Mapping[str, Sequence[Recall]], length: int, height: 
             hovertext=[f"{recall.right:.2f} tokens, mean of {recall.places} places" for recall in recalls],
             hoverinfo="text",
             showlegend=False,
-            xaxis="x2",
             yaxis="y2",
             **shared,
         )
     figure.update_layout(
         hovermode="closest",
-        xaxis={"domain": LEFT, "title": "tokens given", "type": "category"},
-        xaxis2={"domain": RIGHT, "title": "tokens given", "type": "category", "anchor": "y2"},
-        yaxis={"title": f"recited whole ({length} tokens)", "tickformat": ".0%", "range": [0, 1.1]},
-        yaxis2={"title": "tokens before the first slip", "anchor": "x2", "range": [0, 1.1 * length]},
+        xaxis={"title": "tokens given", "type": "category", "anchor": "y2"},
+        yaxis={"domain": HIGH, "title": "recited whole", "tickformat": ".0%", "range": [0, 1.15]},
+        yaxis2={"domain": LOW, "title": "tokens right", "range": [0, 1.15 * length]},
     )
     return figure
 

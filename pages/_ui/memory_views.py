@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from gptcore import extraction, recitation, temperatures
-from gptcore.figures.recitation import SERIES, extraction_bars, share_and_gap, temperature_bars
+from gptcore.figures import recitation as figures
 from gptcore.one_step import alone
 from gptcore.recitation import Recall
 from gptcore.runs.store import Run
@@ -20,13 +20,18 @@ from pages._ui.recital import Rules
 from pages._ui.resources import Voice
 
 VIEWS = ("Extraction test", "Over the run", "Temperature")
-FROM_WINDOWS, ANYWHERE, UNSEEN = SERIES  # the three ways of the extraction test
+FROM_WINDOWS, ANYWHERE, UNSEEN = figures.SERIES  # the three ways of the extraction test
 GIVEN = 10  # tokens, in the question and in the sentences
 MOST_WINDOWS = 40  # that judge the validation loss here
 
 LONGEST = max(extraction.PREFIXES)
 
 Tests = dict[str, list[Recall]]
+
+# A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
+extraction_bars = st.cache_resource(max_entries=64, show_spinner=False)(figures.extraction_bars)
+share_and_gap = st.cache_resource(max_entries=64, show_spinner=False)(figures.share_and_gap)
+temperature_bars = st.cache_resource(max_entries=64, show_spinner=False)(figures.temperature_bars)
 
 
 def draw(view: str, run: Run, state: str, min_tokens: int, length: int, seed: int) -> None:
@@ -91,11 +96,12 @@ def _extraction(run: Run, speaker: Voice, length: int) -> None:
         alt=f"Given {known.prefix} tokens from a window's beginning it recites {known.recited} of {known.places} "
         f"passages of its training text whole, and gets {known.right:.1f} of {length} tokens right on average.",
     )
-    st.markdown(f"{_found(tests, known.prefix, length)} {_why(run, length)}")
+    st.markdown(f"{_found(tests, known.prefix)} {_why(run, length)}")
     tested = "; ".join(f"{recalls[0].places} {name.replace(',', '')}" for name, recalls in tests.items())
     st.caption(
         f"Evenly spread places tested: {tested}. Each of the three tests ends after {recital.SECONDS:g} seconds of a "
-        "core, with the places tested by then. Above the bars: places recited whole, mean tokens right."
+        "core, with the places tested by then. Above the bars: places recited whole, and the mean number of tokens "
+        "right before the first slip."
     )
 
 
@@ -112,21 +118,20 @@ def _too_short(run: Run, length: int) -> None:
             )
 
 
-def _found(tests: Tests, prefix: int, length: int) -> str:
+def _found(tests: Tests, prefix: int) -> str:
     """The result in words, for one length of what was given."""
     ways = {
         FROM_WINDOWS: "from the beginning of a training window",
         ANYWHERE: "from anywhere in the same text",
-        UNSEEN: "from anywhere in the validation text, which it never saw",
+        UNSEEN: "in the validation text, which it never saw",
     }
     results = [
-        f"{ways[name]} it recites {recall.recited} of {recall.places} whole, {recall.right:.1f} of {length} tokens on "
-        "average"
+        f"{recall.recited} of {recall.places} {ways[name]}"
         for name, recalls in tests.items()
         for recall in recalls
         if recall.prefix == prefix
     ]
-    return f"Given {prefix} tokens, {'; '.join(results)}, each counted to its first slip."
+    return f"Passages recited whole, given {prefix} tokens: {'; '.join(results)}."
 
 
 def _why(run: Run, length: int) -> str:

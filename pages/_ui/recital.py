@@ -162,7 +162,7 @@ def write(speaker: Voice, prompt: str, rules: Rules) -> Written:
     return _write(speaker, resources.version(speaker), prompt, rules)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@st.cache_data(max_entries=128, show_spinner="A text is being drawn.")
 def _write(speaker: Voice, changed: float, prompt: str, rules: Rules) -> Written:
     del changed  # part of the key only
     model, tokenizer = resources.speak(speaker)

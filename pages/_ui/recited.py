@@ -25,16 +25,16 @@ def text(run: Run, spoken: Spoken, measures: Measures) -> None:
         spans = [CopiedSpan(given + s.start, s.length, s.place) for s in measures.training.spans]
         chips.copied(spoken.prompt, spoken.text, spans, key="memory_text")
     unread = run.config["text"]["key"] in recital.UNREAD_BY_STRANGER
-    columns = st.columns(4)
-    columns[0].metric("Longest passage", f"{measures.training.longest} tokens")
-    columns[1].metric("Share copied", f"{measures.training.share:.0%}")
-    columns[2].metric(
+    row = st.container(horizontal=True, gap="small", key="memory_numbers")
+    row.metric("Longest passage", f"{measures.training.longest} tokens")
+    row.metric("Share copied", f"{measures.training.share:.0%}")
+    row.metric(
         "In unseen text",
         f"{measures.validation.share:.0%}",
         help="The same text, held to the validation text, which was never trained on.",
     )
     if measures.stranger is not None:
-        columns[3].metric(
+        row.metric(
             "By pocket model",
             f"{measures.stranger.share:.0%}",
             help="The pocket model's text after the same beginning, at the same temperature and seed, held to this "

@@ -203,8 +203,8 @@ def test_the_extraction_test_is_gptcores(page: AppTest, drawn: Drawn) -> None:
     assert_extracted(page, drawn, tests)
     windows, anywhere, unseen = (next(r for r in recalls if r.prefix == 10) for recalls in tests)
     assert windows.recited > 30 > anywhere.recited >= unseen.recited == 0
-    for recall in (windows, anywhere, unseen):
-        assert f"it recites {recall.recited} of {recall.places} whole, {recall.right:.1f} of 16 tokens" in prose(page)
+    for recall, way in ((windows, "from the beginning"), (anywhere, "from anywhere"), (unseen, "in the validation")):
+        assert f"{recall.recited} of {recall.places} {way}" in prose(page)
     assert "Its windows began every 32 tokens" in prose(page)
     assert "Past 32 tokens, its context" in prose(page)
 
@@ -228,7 +228,7 @@ def test_a_prediction_is_checked_against_the_models_own_number(page: AppTest) ->
 def test_guess_first_hides_the_result_until_it_was_guessed(page: AppTest) -> None:
     page.toggle("memory_hide").set_value(True).run()
     assert not page.get("plotly_chart")
-    assert "it recites" not in prose(page)
+    assert "Passages recited whole" not in prose(page)
     key = f"memory_{SMALL.id}_last_predict"
     page.number_input(f"{key}_guess").set_value(1)
     page.button(f"{key}_check").click().run()

@@ -7,7 +7,8 @@ import streamlit as st
 from gptcore import extraction, recitation, temperatures
 from gptcore.memorization import CopyIndex
 from gptcore.runs.store import Run
-from pages._ui import frame, memory_views, recital, recited, replay
+from gptcore.timeline import MIN_COPIED
+from pages._ui import frame, memory_views, recital, recited
 
 LENGTHS = (5, 10, 16, 25, 50)  # tokens to be recited
 SEED = 123
@@ -34,7 +35,7 @@ def _controls() -> Chosen:
         "A passage counts from so many tokens on",
         2,
         20,
-        replay.MIN_COPIED,
+        MIN_COPIED,
         key="memory_min_tokens",
         persist_state="session",
         help="Two or three tokens in a row are a common phrase, not memory.",

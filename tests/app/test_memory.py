@@ -21,15 +21,16 @@ from gptcore.recitation import Copying, Recall, by_temperature, copying, over_th
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
 from gptcore.temperatures import TEMPERATURES, validation_loss, write
+from gptcore.timeline import MIN_COPIED
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
-from pages._ui import recital, replay, thread
+from pages._ui import recital, thread
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
 Drawn = Callable[..., list[dict[str, Any]]]
 SMALL, LARGE = Run(thread.SMALL_RUN), Run(thread.RECORDED_RUN)
-SHORTEST, SEED, TOKENS = replay.MIN_COPIED, 123, 200
+SHORTEST, SEED, TOKENS = MIN_COPIED, 123, 200
 STORY = load_text(OWN_STORY)
 QUICK = replace(TRAIN_PRESETS["class"], steps=6, eval_every=2, eval_batches=1, sample_tokens=4)
 

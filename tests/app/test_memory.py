@@ -308,6 +308,14 @@ def test_a_run_of_ones_own_comes_first_and_the_recorded_ones_are_a_choice(
     assert page.text[0].value == f"The recorded small run on {SMALL.text.title}"
 
 
+def test_a_run_with_the_full_vocabulary_is_measured_as_one_with_a_compact_one(lesson: Open, drawn: Drawn) -> None:
+    run = trained(config=replace(QUICK, compact_vocab=False))
+    page = opened(lesson, run)
+    assert_measured(page, run, text_of(run, "last"), stranger(run))
+    assert_extracted(page, drawn, asked(run, "last", 16))
+    assert len(drawn(look(page, "Temperature"), "memory_temperature")) == 2
+
+
 def test_a_title_and_a_text_are_shown_letter_by_letter(lesson: Open) -> None:
     hostile = "**:red[$x$]** <b>one</b> [two](javascript:3) "
     run = trained(Text("own", "**:red[$x$]**", hostile * 200, hostile[:20]))

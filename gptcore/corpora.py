@@ -1,4 +1,4 @@
-"""The texts to learn from: our own story, public-domain classics on request, and whatever a student brings.
+"""The texts to learn from: our own story, public-domain classics on request, a made language, what a student brings.
 
 How to read it: ``CATALOGUE`` names the texts; ``load_text`` fetches one; ``read_bytes`` turns a file that someone
 brings into text, or says in a sentence why it can't. A text that is downloaded is checked by its hash, always.
@@ -22,6 +22,7 @@ from gptcore.paths import ASSETS, prepared_text, texts_home
 MAX_TEXT_BYTES = 5_000_000
 DOWNLOAD_SECONDS = 10
 OWN_STORY = "the-glass-clock"
+LANGUAGE = "a-language-with-a-floor"
 BOOK_PROMPT = "Every effort moves you"
 
 
@@ -64,6 +65,14 @@ class Source:
     url: str | None = None  # None: bundled
     sha256: str | None = None  # of the finished text
     clean: Callable[[str], str] = str
+    make: Callable[[], str] | None = None  # computes the text where it is no file
+
+
+def _write_language() -> str:
+    """The text of the language whose best loss is known."""
+    from gptcore.language import the_text  # brings NumPy, which no other text needs
+
+    return the_text()
 
 
 def _clean_play(raw: str) -> str:
@@ -112,12 +121,20 @@ CATALOGUE: dict[str, Source] = {
             sha256="df308a5388eb53c7fe7ff8bd5f08f5bcaccbae82c1d6a127157c7398bda310a9",
             clean=_clean_play,
         ),
+        Source(
+            key=LANGUAGE,
+            title="A language with a floor (made by rules)",
+            prompt=" Then that",
+            licence="made by this program, MIT",
+            sha256="efb1bbf43aceba19be9475c354d07efb3906fc482c63faeacbdf83e3f8c61372",
+            make=_write_language,
+        ),
     )
 }
 
 
 def load_text(key: str) -> Text:
-    """A text of the catalogue: bundled, laid ready by a teacher, downloaded before, or downloaded now.
+    """A text of the catalogue: bundled, computed, laid ready by a teacher, downloaded before, or downloaded now.
 
     Args:
         key: A key of ``CATALOGUE``.
@@ -131,18 +148,23 @@ def load_text(key: str) -> Text:
     if key not in CATALOGUE:
         raise TextError(f"no text is called {key[:40]!r}; there are {', '.join(CATALOGUE)}")
     source = CATALOGUE[key]
+    text = source.make() if source.make else _read(source)
+    _check_hash(source, text)
+    return Text(key, source.title, text, source.prompt)
+
+
+def _read(source: Source) -> str:
+    """The file of a text, which is downloaded where it is neither bundled nor at hand."""
     if source.url is None:
-        path = ASSETS / "texts" / f"{key}.txt"
+        path = ASSETS / "texts" / f"{source.key}.txt"
     else:
-        path = prepared_text(key) or texts_home() / f"{key}.txt"
+        path = prepared_text(source.key) or texts_home() / f"{source.key}.txt"
         if not path.is_file():
             _download(source, path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise TextError(f"{source.title} is not the file that was expected: {path.name} is no UTF-8 text") from error
-    _check_hash(source, text)
-    return Text(key, source.title, text, source.prompt)
 
 
 def is_at_hand(key: str) -> bool:
@@ -153,9 +175,14 @@ def is_at_hand(key: str) -> bool:
 def _check_hash(source: Source, text: str) -> None:
     found = hashlib.sha256(text.encode("utf-8")).hexdigest()
     if source.sha256 is not None and found != source.sha256:
+        cure = (
+            f"delete the copy in {texts_home().name}/ and load it again"
+            if source.url
+            else "it comes with the program, so install that again"
+        )
         raise TextError(
-            f"{source.title} is not the file that was expected (SHA-256 {found[:12]}..., not "
-            f"{source.sha256[:12]}...); delete the copy in {texts_home().name}/ and load it again"
+            f"{source.title} is not the text that was expected (SHA-256 {found[:12]}..., not "
+            f"{source.sha256[:12]}...); {cure}"
         )
 
 

@@ -7,7 +7,7 @@ from gptcore import overfitting
 from gptcore.overfitting import Evaluation, judge, parting
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
-from pages._ui import frame, predict, replay, resources, thread, time_machine
+from pages._ui import chance, frame, predict, replay, resources, thread, time_machine
 
 frame.lesson("overfitting")
 
@@ -86,5 +86,6 @@ if evaluations:
     _look(run, rows, evaluations)
 else:
     _nothing_yet(run)
-frame.code_behind(judge, parting, look_back)
+chance.section(run)
+frame.code_behind(judge, parting, look_back, *chance.CODE)
 frame.next_lesson("overfitting")

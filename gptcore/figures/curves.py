@@ -57,7 +57,7 @@ def learning_curves(
         ghost: A published run of the same settings, drawn dotted.
     """
     traces: list[Trace] = []
-    shapes, labels = _levels(lines)
+    shapes, labels = levels(lines)
     if not metrics.empty:
         evaluated = metrics[metrics["train_loss"].notna()]
         traces = [_batches(thin(metrics, "batch_loss"), x), *_evaluations(evaluated, x)]
@@ -96,7 +96,7 @@ def _figure(
     return go.Figure({"data": traces, "layout": layout})
 
 
-def _levels(lines: Mapping[str, float]) -> tuple[list[Trace], list[Trace]]:
+def levels(lines: Mapping[str, float]) -> tuple[list[Trace], list[Trace]]:
     """Dotted lines across the figure, and their names above them, that of the lowest below it."""
     lowest = min(lines.values(), default=0.0)
     across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1}

@@ -96,3 +96,8 @@ def copied(prompt: str, text: str, spans: Sequence[CopiedSpan], key: str) -> Non
 def graded(pieces: Sequence[Piece], key: str, label: str, *, marks: bool = True) -> None:
     """Draw pieces whose colours grade something, such as the loss of each token."""
     _draw(pieces, "prose", label, key, marks=marks)
+
+
+def noted(pieces: Sequence[Piece], key: str, label: str) -> None:
+    """Draw pieces as tokens, each with its small note below."""
+    _draw(pieces, "tokens", label, key, marks=True)

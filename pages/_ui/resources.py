@@ -18,6 +18,7 @@ import streamlit as st
 from gptcore import baselines
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
+from gptcore.language import floor_of
 from gptcore.memorization import CopiedSpan, CopyIndex
 from gptcore.runs.store import Run
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
@@ -122,10 +123,12 @@ def metrics(run: Run) -> pd.DataFrame:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
-    """Levels to measure a curve by: a blind guess, and what counting tokens and pairs of tokens reaches."""
+    """Levels to measure a curve by: a blind guess, what counting reaches, and the text's floor where it is known."""
     counts = text_counts(text, 1, config)
     parts = [token_ids(part) for part in split_text(text, config.train_fraction, config.train_share)]
-    return baselines.reference_lines(parts[0], parts[1], counts.vocab_size)
+    lines = baselines.reference_lines(parts[0], parts[1], counts.vocab_size)
+    floor = floor_of(text)
+    return lines if floor is None else lines | {"the floor, H:": floor}
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

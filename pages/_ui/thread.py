@@ -119,7 +119,7 @@ def links() -> list[Link]:
         Link("tokens", f"{counts.tokens:,} tokens"),
         Link("windows", f"{counts.windows:,} windows"),
         Link("parameters", f"{count_parameters(shape):,} parameters"),
-        Link("training", loss, ("loss", "overfitting", "memory")),
+        Link("training", loss, ("loss", "overfitting", "memory", "floor")),
         Link("sampling", "text", ("pretrained",)),
     ]
 

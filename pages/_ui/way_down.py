@@ -1,0 +1,140 @@
+"""The way down to the floor: one share's curves above those of the others, and how low each share came.
+
+A share is looked at in the recorded run, or in the student's own where the thread holds one with that share.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from gptcore import floor
+from gptcore.corpora import LANGUAGE, load_text
+from gptcore.figures.floor import lowest_by_share, share_curves
+from gptcore.language import the_entropies
+from gptcore.runs import requests
+from gptcore.runs.store import Run
+from pages._ui import owner, resources, run_state, thread
+
+POLL_SECONDS = 1.5  # as often as the training page looks
+HEIGHT = 340  # pixels of both charts
+PAIRS, FLOOR = "counting pairs:", "the floor, H:"
+
+
+class Looked(NamedTuple):
+    """What is looked at.
+
+    Attributes:
+        share: Of the training text.
+        rows: Of its metrics.
+        run: The student's own run; None where the recorded one is looked at.
+    """
+
+    share: float
+    rows: pd.DataFrame
+    run: Run | None
+
+    @property
+    def name(self) -> str:
+        """For the chart's key."""
+        return f"{self.share:.0%}, {'yours' if self.run else 'recorded'}"
+
+    @property
+    def whose(self) -> str:
+        """For sentences."""
+        return f"{'your' if self.run else 'the recorded'} run on {self.share:.0%} of the text"
+
+
+def own() -> Run | None:
+    """The thread's run, where it is one of this lesson: text and settings of a recorded one."""
+    run = thread.run()
+    share = run.train_config.train_share
+    plan = floor.plan(share)
+    asked = (run.config["text"]["key"], run.model_config, run.train_config)
+    return run if share in floor.SHARES and asked == (plan.text, plan.model, plan.training) else None
+
+
+def train(share: float) -> None:
+    """Queue the run on a share of the text and follow it.
+
+    Raises:
+        ValueError: The queue doesn't take it.
+        OSError: It can't be stored.
+    """
+    plan = floor.plan(share)
+    run = requests.submit(thread.store(), load_text(plan.text), plan.model, plan.training, owner.name())
+    owner.runs().append(run.id)
+    thread.follow(run)
+    st.rerun()
+
+
+def look(share: float) -> Looked:
+    """The student's own run on this share once it has rows, else the recorded one."""
+    mine = own()
+    if mine is not None and mine.train_config.train_share == share:
+        rows = resources.metrics(mine)
+        if rows["val_loss"].notna().any():
+            return Looked(share, rows, mine)
+    return Looked(share, floor.recorded(share).metrics, None)
+
+
+def lines(share: float) -> dict[str, float]:
+    """The levels that a curve of this share is measured by, the floor last."""
+    return resources.reference_lines(load_text(LANGUAGE).text, floor.plan(share).training)
+
+
+def view(share: float) -> None:
+    """Draw both charts, again and again while the student's own run lives."""
+    mine = own()
+    living = mine is not None and not mine.has_ended
+    st.fragment(_draw, run_every=POLL_SECONDS if living else None)(share)
+
+
+def _draw(share: float) -> None:
+    mine = own()
+    if mine is not None:
+        run_state.draw(mine, resources.metrics(mine))
+    looked = look(share)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _curves(looked)
+    with right:
+        _lowest()
+    if mine is None:
+        return
+    if not mine.has_ended:
+        st.session_state["floor_watched"] = mine.id
+    elif st.session_state.pop("floor_watched", None) == mine.id:
+        st.rerun()  # the whole page, so that polling stops and the thread strip shows the result
+
+
+def _curves(looked: Looked) -> None:
+    others = {f"{other:.0%}": floor.recorded(other).metrics for other in floor.SHARES if other != looked.share}
+    if looked.run is not None:
+        others = {f"{looked.share:.0%}, recorded": floor.recorded(looked.share).metrics, **others}
+    levels = {name: level for name, level in lines(looked.share).items() if name != "counting tokens:"}
+    last = looked.rows[looked.rows["val_loss"].notna()].iloc[-1]
+    st.plotly_chart(
+        share_curves(others, looked.rows, looked.name, levels, height=HEIGHT),
+        key="floor_curves",
+        alt=f"Learning curves on {looked.name}: at step {last['step']:,.0f} the training loss is "
+        f"{last['train_loss']:.2f} and the validation loss {last['val_loss']:.2f}; the floor is {levels[FLOOR]:.2f}.",
+    )
+
+
+def _lowest() -> None:
+    least = the_entropies()
+    model = [floor.lowest(look(share).rows) for share in floor.SHARES]
+    pairs = [lines(share)[PAIRS] for share in floor.SHARES]
+    reached = {"the model at its best": model, f"counting pairs (at best {least.one:.2f})": pairs}
+    st.plotly_chart(
+        lowest_by_share(floor.SHARES, reached, least.one, {FLOOR: least.floor}, height=HEIGHT),
+        key="floor_lowest",
+        alt="Best validation loss by share of the text: "
+        + ", ".join(
+            f"{share:.0%} {best:.2f} (counting pairs {count:.2f})"
+            for share, best, count in zip(floor.SHARES, model, pairs, strict=True)
+        ),
+    )

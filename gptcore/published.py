@@ -14,6 +14,9 @@ class PublishedLoss(NamedTuple):
     source: str
 
 
+# The entropy of English, lowest and highest estimate: Shannon 1951, "Prediction and entropy of printed English".
+BITS_OF_A_LETTER = (0.6, 1.3)
+
 THE_VERDICT_LOSSES = (
     PublishedLoss("GPT-2 124M, pretrained", 3.7547, 3.5596, "Raschka, exercise 5.5"),
     PublishedLoss("GPT-2 XL, pretrained", 3.3046, 3.1195, "Raschka, exercise 5.6"),

@@ -10,6 +10,7 @@ from gptcore.estimate import machine_speed, run_seconds
 from gptcore.figures.floor import lowest_by_share, share_curves
 from gptcore.language import TOKENS, Language, entropy, make_language, the_entropies, the_language
 from gptcore.loss import perplexity
+from gptcore.published import BITS_OF_A_LETTER
 from pages._ui import frame, made_language, owner, way_down
 from pages._ui.way_down import PAIRS
 
@@ -54,23 +55,26 @@ def _before(share: float) -> str:
 def _notice(share: float) -> None:
     """What more text did, what counting can't do, and what is left, in live numbers."""
     least, looked = the_entropies(), way_down.look(share)
-    low, best = floor.lowest(looked.rows), floor.lowest(way_down.look(1.0).rows)
+    low, best = (floor.lowest(way_down.look(each).rows) for each in (share, 1.0))
+    other = floor.SHARES[0] if share == 1 else 1.0
+    another = floor.lowest(way_down.look(other).rows)
     start = (least.one - least.floor) / floor.MODEL.context_length
     frame.notice(
         f"{looked.whose.capitalize()} came down to {low:.3f} nats a token on text that it never reads, "
-        f"{low - least.floor:.3f} above the floor. All of the text brings the model to {best:.3f}, "
-        f"{best - least.floor:.3f} above: nothing but the amount of text differs.",
-        f"Counting pairs comes to {way_down.lines(1.0)[PAIRS]:.3f} with all of it, and more text would not bring it "
+        f"{low - least.floor:.3f} above the floor. With {other:.0%} of the text the model comes to {another:.3f}, "
+        f"{another - least.floor:.3f} above: nothing but the amount of text differs.",
+        f"Counting pairs comes to {way_down.lines(1.0)[PAIRS]:.3f} with all of the text, and more would not bring it "
         f"below {least.one:.3f}: it looks one token back, and this language looks two. Attention does so, too.",
-        f"Of the last {best - least.floor:.3f} nats, about {start:.3f} are the windows' doing, whose first guess has "
-        f"one token to go by; the rest is not learnt yet. On this very validation text the rules themselves score "
-        f"{the_language().score(floor.judged()):.3f}: a sample is a little luckier or unluckier than the floor.",
+        f"Of the {best - least.floor:.3f} nats that all of the text leaves, about {start:.3f} are the windows' doing, "
+        "whose first guess has one token to go by; the rest is not learnt yet. On this very validation text the rules "
+        f"themselves score {the_language().score(floor.judged()):.3f}: a sample may be luckier or unluckier than the "
+        "floor.",
     )
 
 
 def _slip(share: float) -> None:
     """A sentence from the sources that doesn't hold, beside the numbers that show it."""
-    looked, least = way_down.look(share), the_entropies()
+    looked, least, (low, high) = way_down.look(share), the_entropies(), BITS_OF_A_LETTER
     last = looked.rows[looked.rows["val_loss"].notna()].iloc[-1]
     st.markdown(
         f"""**A slip you may meet**
@@ -81,7 +85,7 @@ def _slip(share: float) -> None:
 
 **And real text?** It has such a floor as well, for nobody can know what a writer will say next. How low it lies nobody
 knows: the rules are not written down, so a model's loss only shows that it is no higher than that. Shannon let people
-guess letter by letter and put English between 0.6 and 1.3 bits a letter (published, 1951)."""
+guess letter by letter and put English between {low} and {high} bits a letter (published, 1951)."""
     )
 
 

@@ -12,7 +12,7 @@ from gptcore.figures.curves import levels, thin
 from gptcore.figures.theme import PUBLISHED, TRAIN, VALIDATION, blank_layout, literal
 
 Trace = dict[str, Any]
-ROOM = 1.1  # of the axis, for the names at the curves' ends
+ROOM = 1.14  # of the axis, for the names at the curves' ends
 DOTTED = {"color": PUBLISHED, "width": 1.5, "dash": "dot"}
 
 

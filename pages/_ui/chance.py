@@ -106,11 +106,13 @@ def _judges() -> None:
         batches, windows = plan.training.eval_batches, plan.training.eval_batches * plan.training.batch_size
         offset, scatter = judges.disagreement(rows["val_loss"], all_of_them["val_loss"])
         parts.append(
-            f"**{batches} batch{'es' * (batches > 1)}** ({windows * plan.model.context_length:,} tokens) judge it "
-            f"{abs(offset):.2f} nats too {'high' if offset > 0 else 'low'} on average, and from evaluation to evaluation "
-            f"waver around that with a standard deviation of {scatter:.3f}"
+            f"by **{batches} batch{'es' * (batches > 1)}** ({windows * plan.model.context_length:,} tokens) it comes "
+            f"out {abs(offset):.2f} nats too {'high' if offset > 0 else 'low'} on average and wavers around that with "
+            f"a standard deviation of {scatter:.3f}"
         )
-    st.markdown(f"Beside all {judges.BATCHES[-1]} batches, {'; '.join(parts)}. {_best_steps(curves)}")
+    st.markdown(
+        f"Say all {judges.BATCHES[-1]} batches judge the loss aright: {'; '.join(parts)}. {_best_steps(curves)}"
+    )
     st.caption(
         "Recorded once for each judge, with batches of 2 as in the book. Evaluating changes no weight here: all that "
         "differs is the text that judges. The book's own validation text has one such batch."

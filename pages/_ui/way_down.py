@@ -113,7 +113,7 @@ def _draw(share: float) -> None:
 def _curves(looked: Looked) -> None:
     others = {f"{other:.0%}": floor.recorded(other).metrics for other in floor.SHARES if other != looked.share}
     if looked.run is not None:
-        others = {f"{looked.share:.0%}, recorded": floor.recorded(looked.share).metrics, **others}
+        others = {"recorded": floor.recorded(looked.share).metrics, **others}
     levels = {name: level for name, level in lines(looked.share).items() if name != "counting tokens:"}
     last = looked.rows[looked.rows["val_loss"].notna()].iloc[-1]
     st.plotly_chart(

@@ -6,6 +6,7 @@ import hashlib
 import io
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from gptcore import corpora
 from gptcore.corpora import (
     CATALOGUE,
+    LANGUAGE,
     MAX_TEXT_BYTES,
     OWN_STORY,
     Text,
@@ -83,12 +85,12 @@ def test_our_own_story_is_bundled_and_needs_no_network(monkeypatch: pytest.Monke
 
 
 def test_the_catalogue_names_each_text_by_its_key_and_checks_what_it_downloads() -> None:
-    assert list(CATALOGUE) == [OWN_STORY, "the-verdict", "tiny-shakespeare", "julius-caesar"]
+    assert list(CATALOGUE) == [OWN_STORY, "the-verdict", "tiny-shakespeare", "julius-caesar", LANGUAGE]
     for key, source in CATALOGUE.items():
         assert source.key == key
         assert source.title
         assert source.licence
-        assert (source.url is None) == (source.sha256 is None)
+        assert (source.url is None and source.make is None) == (source.sha256 is None)
         assert source.url is None or source.url.startswith("https://")
 
 
@@ -124,7 +126,7 @@ def test_a_file_laid_ready_that_is_another_text_is_refused(tmp_path: Path, monke
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "the-verdict.txt").write_text("I had always thought Jack Gisburn", encoding="utf-8")
     monkeypatch.setenv("GPTCORE_DATA", str(tmp_path))
-    with pytest.raises(TextError, match=r"The Verdict .* is not the file that was expected \(SHA-256 [0-9a-f]{12}"):
+    with pytest.raises(TextError, match=r"The Verdict .* is not the text that was expected \(SHA-256 [0-9a-f]{12}"):
         load_text("the-verdict")
 
 
@@ -134,6 +136,16 @@ def test_a_file_laid_ready_that_is_no_text_is_refused_as_well(tmp_path: Path, mo
     monkeypatch.setenv("GPTCORE_DATA", str(tmp_path))
     with pytest.raises(TextError, match="The Verdict"):
         load_text("the-verdict")
+
+
+def test_a_text_that_is_computed_is_held_to_its_hash_and_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answer_with(monkeypatch, OSError("no network"))
+    assert is_at_hand(LANGUAGE)
+    assert load_text(LANGUAGE).sha256 == CATALOGUE[LANGUAGE].sha256
+    assert asked == []
+    monkeypatch.setitem(CATALOGUE, LANGUAGE, replace(CATALOGUE[LANGUAGE], make=lambda: "another text"))
+    with pytest.raises(TextError, match=r"is not the text that was expected .*; it comes with the program, so install"):
+        load_text(LANGUAGE)
 
 
 # ------------------------------------------------------------------------------------------------------------ downloads
@@ -159,7 +171,7 @@ def test_a_download_is_kept_and_not_asked_for_again(home: Path, monkeypatch: pyt
 def test_a_download_with_another_hash_is_refused_and_not_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, "A text\n")
     answer_with(monkeypatch, b"<html>Log in to this network</html>")
-    with pytest.raises(TextError, match="is not the file that was expected"):
+    with pytest.raises(TextError, match="is not the text that was expected"):
         load_text("the-verdict")
     assert not (home / "texts").exists()
 

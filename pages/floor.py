@@ -89,6 +89,10 @@ guess letter by letter and put English between {low} and {high} bits a letter (p
     )
 
 
+st.markdown(
+    "A text made by rules that are written down, so the least loss that it allows is known. One small model reads more "
+    "and more of it, with as many updates each time."
+)
 share = _controls()
 way_down.view(share)
 _notice(share)

@@ -106,8 +106,8 @@ def _judges() -> None:
         batches, windows = plan.training.eval_batches, plan.training.eval_batches * plan.training.batch_size
         offset, scatter = judges.disagreement(rows["val_loss"], all_of_them["val_loss"])
         parts.append(
-            f"by **{batches} batch{'es' * (batches > 1)}** ({windows * plan.model.context_length:,} tokens) it comes "
-            f"out {abs(offset):.2f} nats too {'high' if offset > 0 else 'low'} on average and wavers around that with "
+            f"by **{batches} batch{'es' * (batches > 1)}** ({windows * plan.model.context_length:,} tokens) the loss "
+            f"comes out {abs(offset):.2f} nats too {'high' if offset > 0 else 'low'} on average and wavers around that with "
             f"a standard deviation of {scatter:.3f}"
         )
     st.markdown(

@@ -102,7 +102,7 @@ def test_the_judges_curves_and_their_scatter_are_those_of_the_recordings(lesson:
     for plan, each in zip(judges.PLANS[:-1], losses, strict=False):
         offset, scatter = judges.disagreement(each, losses[-1])
         tokens = plan.training.eval_batches * plan.training.batch_size * plan.model.context_length
-        assert f"({tokens:,} tokens) it comes out {abs(offset):.2f} nats too low" in words
+        assert f"({tokens:,} tokens) the loss comes out {abs(offset):.2f} nats too low" in words
         assert f"standard deviation of {scatter:.3f}" in words
     steps = [int(each.idxmin()) for each in losses]
     assert all(f"{step} judged by" in words for step in steps)

@@ -52,6 +52,7 @@ TOKEN_CHARACTERS = 5  # of each: a space and four letters
 SHARPNESS = (0.5, 1.5, 4.0)  # some tokens leave what follows open, some all but settle it
 ODDS = 1000  # of a token that is neither likely nor unlikely
 
+FLOOR = "the floor, H:"
 Pair = tuple[str, str]
 BEGINNING: Pair = (" Then", " that")
 SEED, STRENGTH, LENGTH = 7, 2.0, 100_000  # of the bundled text; its last tokens happen to cost just about the floor
@@ -224,10 +225,13 @@ def the_entropies() -> Entropies:
     return the_language().entropies()
 
 
-def floor_of(text: str) -> float | None:
-    """The floor of a text, in nats a token, where somebody knows it: that is, for the bundled text alone."""
+def floor_line(text: str) -> dict[str, float]:
+    """The floor of a text, in nats a token, by its name on charts; nothing where nobody knows it.
+
+    It is known for the bundled text alone.
+    """
     known = len(text) == LENGTH * TOKEN_CHARACTERS and text == the_text()
-    return the_entropies().floor if known else None
+    return {FLOOR: the_entropies().floor} if known else {}
 
 
 def tokens_of(text: str) -> list[str]:

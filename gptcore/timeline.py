@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gptcore.baselines import reference_lines
+from gptcore.language import floor_line
 from gptcore.memorization import CopiedSpan, CopyIndex, copied_tokens
 from gptcore.overfitting import UNTRAINED, Evaluation, best, evaluations
 from gptcore.parameters import count_parameters
@@ -161,7 +162,7 @@ def look_back(run: Run) -> Timeline:
         title=text.title,
         about={name: config[name] for name in ("text", "model", "training", "versions")},
         parameters=count_parameters(replace(run.model_config, vocab_size=vocab_size)),
-        lines=reference_lines(train_ids, validation_ids, vocab_size),
+        lines=reference_lines(train_ids, validation_ids, vocab_size) | floor_line(text.text),
         passages=probes[0].get("passages", []) if probes else [],
         batches=[(row["step"], round(row["batch_loss"], 4)) for row in _thinned(rows)],
         moments=[_moment(row, sayings, by_step) for row in _kept(_looked_at(run, rows, sayings), by_step)],

@@ -107,11 +107,11 @@ def _judges() -> None:
         offset, scatter = judges.disagreement(rows["val_loss"], all_of_them["val_loss"])
         parts.append(
             f"by **{batches} batch{'es' * (batches > 1)}** ({windows * plan.model.context_length:,} tokens) the loss "
-            f"comes out {abs(offset):.2f} nats too {'high' if offset > 0 else 'low'} on average and wavers around that with "
-            f"a standard deviation of {scatter:.3f}"
+            f"comes out {abs(offset):.2f} nats too {'high' if offset > 0 else 'low'} on average and wavers around that "
+            f"with a standard deviation of {scatter:.3f}"
         )
     st.markdown(
-        f"Say all {judges.BATCHES[-1]} batches judge the loss aright: {'; '.join(parts)}. {_best_steps(curves)}"
+        f"Take the verdict of all {judges.BATCHES[-1]} batches for the truth: {'; '.join(parts)}. {_best_steps(curves)}"
     )
     st.caption(
         "Recorded once for each judge, with batches of 2 as in the book. Evaluating changes no weight here: all that "

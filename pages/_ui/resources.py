@@ -18,7 +18,7 @@ import streamlit as st
 from gptcore import baselines
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
-from gptcore.language import floor_of
+from gptcore.language import floor_line
 from gptcore.memorization import CopiedSpan, CopyIndex
 from gptcore.runs.store import Run
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
@@ -126,9 +126,7 @@ def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
     """Levels to measure a curve by: a blind guess, what counting reaches, and the text's floor where it is known."""
     counts = text_counts(text, 1, config)
     parts = [token_ids(part) for part in split_text(text, config.train_fraction, config.train_share)]
-    lines = baselines.reference_lines(parts[0], parts[1], counts.vocab_size)
-    floor = floor_of(text)
-    return lines if floor is None else lines | {"the floor, H:": floor}
+    return baselines.reference_lines(parts[0], parts[1], counts.vocab_size) | floor_line(text)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

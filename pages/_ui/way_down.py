@@ -13,14 +13,14 @@ import streamlit as st
 from gptcore import floor
 from gptcore.corpora import LANGUAGE, load_text
 from gptcore.figures.floor import lowest_by_share, share_curves
-from gptcore.language import the_entropies
+from gptcore.language import FLOOR, the_entropies
 from gptcore.runs import requests
 from gptcore.runs.store import Run
 from pages._ui import owner, resources, run_state, thread
 
 POLL_SECONDS = 1.5  # as often as the training page looks
 HEIGHT = 340  # pixels of both charts
-PAIRS, FLOOR = "counting pairs:", "the floor, H:"
+PAIRS = "counting pairs:"
 
 
 class Looked(NamedTuple):

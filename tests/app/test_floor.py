@@ -15,14 +15,15 @@ from streamlit.testing.v1 import AppTest
 from gptcore import floor
 from gptcore.baselines import counting_losses
 from gptcore.config import TrainConfig
-from gptcore.corpora import LANGUAGE, load_text
-from gptcore.language import STRENGTH, TOKENS, make_language, the_entropies, the_language
+from gptcore.corpora import LANGUAGE, OWN_STORY, load_text
+from gptcore.language import FLOOR, STRENGTH, TOKENS, make_language, the_entropies, the_language
 from gptcore.paths import runs_home
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
+from gptcore.timeline import look_back
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
-from pages._ui import made_language, thread, way_down
+from pages._ui import made_language, resources, thread, way_down
 
 Open = Callable[..., AppTest]
 Drawn = Callable[..., list[dict[str, Any]]]
@@ -193,5 +194,15 @@ def test_a_run_with_other_settings_is_not_taken_for_one_of_this_lesson(lesson: O
 def test_the_training_page_draws_the_floor_of_this_text_and_of_no_other(lesson: Open) -> None:
     run = trained(replace(floor.TRAINING, steps=2, eval_every=2, sample_tokens=2))
     page = lesson("training", **{thread.RUN: run.id})
+    page.segmented_control(key="training_view").set_value("Curves").run()
     assert levels(page, "training_curves")["the floor, H:"] == pytest.approx(the_entropies().floor)
-    assert "the floor, H:" not in levels(lesson("training"), "training_curves")
+    assert resources.reference_lines(load_text(OWN_STORY).text, floor.TRAINING).keys() == {
+        "a blind guess, ln V:",
+        "counting tokens:",
+        "counting pairs:",
+    }
+
+
+def test_the_time_machine_draws_the_floor_as_well() -> None:
+    run = trained(replace(floor.TRAINING, steps=2, eval_every=2, sample_tokens=2))
+    assert look_back(run).lines[FLOOR] == the_entropies().floor

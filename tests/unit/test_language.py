@@ -15,7 +15,7 @@ from gptcore.language import (
     TOKENS,
     Language,
     entropy,
-    floor_of,
+    floor_line,
     make_language,
     the_entropies,
     the_language,
@@ -130,9 +130,9 @@ def test_another_seed_is_another_language_and_another_text() -> None:
 
 
 def test_only_the_bundled_text_has_a_floor_that_is_known() -> None:
-    assert floor_of(the_text()) == the_entropies().floor
-    assert floor_of(the_text()[:-1]) is None
-    assert floor_of("x" * len(the_text())) is None
+    assert floor_line(the_text()) == {"the floor, H:": the_entropies().floor}
+    assert floor_line(the_text()[:-1]) == {}
+    assert floor_line("x" * len(the_text())) == {}
 
 
 def test_what_can_not_stand_in_the_language_is_refused_by_name() -> None:

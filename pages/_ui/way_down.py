@@ -87,27 +87,33 @@ def lines(share: float) -> dict[str, float]:
 
 def view(share: float) -> None:
     """Draw both charts, again and again while the student's own run lives."""
+    known = _stand()
+    st.fragment(_draw, run_every=POLL_SECONDS if known and not known.ended else None)(share, known)
+
+
+class _Stand(NamedTuple):
+    """Whose run is there, and whether it goes on."""
+
+    run_id: str
+    ended: bool
+
+
+def _stand() -> _Stand | None:
     mine = own()
-    living = mine is not None and not mine.has_ended
-    st.fragment(_draw, run_every=POLL_SECONDS if living else None)(share)
+    return None if mine is None else _Stand(mine.id, mine.has_ended)
 
 
-def _draw(share: float) -> None:
+def _draw(share: float, known: _Stand | None) -> None:
+    if _stand() != known:  # it has ended or was deleted: the whole page is drawn again, its sentences and the strip too
+        st.rerun()
     mine = own()
     if mine is not None:
         run_state.draw(mine, resources.metrics(mine))
-    looked = look(share)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _curves(looked)
+        _curves(look(share))
     with right:
         _lowest()
-    if mine is None:
-        return
-    if not mine.has_ended:
-        st.session_state["floor_watched"] = mine.id
-    elif st.session_state.pop("floor_watched", None) == mine.id:
-        st.rerun()  # the whole page, so that polling stops and the thread strip shows the result
 
 
 def _curves(looked: Looked) -> None:

@@ -18,12 +18,12 @@ from gptcore.config import TrainConfig
 from gptcore.corpora import LANGUAGE, OWN_STORY, load_text
 from gptcore.language import FLOOR, STRENGTH, TOKENS, make_language, the_entropies, the_language
 from gptcore.paths import runs_home
-from gptcore.runs.store import Run, RunStore
+from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.runs.worker import execute
 from gptcore.timeline import look_back
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
-from pages._ui import made_language, resources, thread, way_down
+from pages._ui import made_language, owner, resources, thread, way_down
 
 Open = Callable[..., AppTest]
 Drawn = Callable[..., list[dict[str, Any]]]
@@ -57,8 +57,8 @@ def evaluated(share: float, column: str) -> list[float]:
     return [float(value) for value in floor.recorded(share).metrics[column].dropna()]
 
 
-def trained(config: TrainConfig) -> Run:
-    run = RunStore(runs_home()).create(load_text(LANGUAGE), floor.MODEL, config)
+def trained(config: TrainConfig, owner_name: str | None = None) -> Run:
+    run = RunStore(runs_home()).create(load_text(LANGUAGE), floor.MODEL, config, owner=owner_name)
     assert execute(run) == "done"
     return run
 
@@ -182,6 +182,19 @@ def test_ones_own_run_takes_the_recorded_ones_place(
     assert drawn(page, "floor_lowest")[0]["y"][1] == min(row["val_loss"] for row in rows)
     assert "Your run on 10% of the text came down to" in prose(page)
     assert "The recorded run on 30% of the text" in prose(choose(page, 0.3))
+
+
+def test_a_run_that_its_owner_deletes_gives_its_place_back_to_the_recorded_one(
+    lesson: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floor, "TRAINING", replace(floor.TRAINING, steps=2, eval_every=2, sample_tokens=2))
+    run = trained(floor.plan(0.02).training, owner_of("a" * 32))
+    page = lesson("floor", **{thread.RUN: run.id, owner.BROWSER: "a" * 32})
+    assert "Your run on 2% of the text" in prose(page)
+    page.button(key="training_delete").click().run()
+    assert not page.exception
+    assert not run.exists
+    assert "The recorded run on 2% of the text" in prose(page)
 
 
 def test_a_run_with_other_settings_is_not_taken_for_one_of_this_lesson(lesson: Open) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MIN_COPIED = 5  # tokens; shorter runs are common phrases, not memory
 LENGTHS_KEPT = 2  # indexes at once: each takes 16 bytes a token, and a slider asks for one length after the other
 HASH_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token is lost in the arithmetic modulo 2^64
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from gptcore.baselines import reference_lines
 from gptcore.language import floor_line
-from gptcore.memorization import CopiedSpan, CopyIndex, copied_tokens
+from gptcore.memorization import MIN_COPIED, CopiedSpan, CopyIndex, copied_tokens
 from gptcore.overfitting import UNTRAINED, Evaluation, best, evaluations
 from gptcore.parameters import count_parameters
 from gptcore.paths import RECORDED
@@ -28,8 +28,6 @@ from gptcore.windows import split_text
 TIMELINES = RECORDED / "timelines"
 MOST_MOMENTS = 120  # drawn; a slider has no more places than that
 MOST_BATCHES = 500  # points of the line of single batches
-
-MIN_COPIED = 5  # tokens; shorter runs are common phrases, not memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from gptcore import extraction, recitation, temperatures
-from gptcore.memorization import CopyIndex
+from gptcore.memorization import MIN_COPIED, CopyIndex
 from gptcore.runs.store import Run
-from gptcore.timeline import MIN_COPIED
 from pages._ui import frame, memory_views, recital, recited
 
 LENGTHS = (5, 10, 16, 25, 50)  # tokens to be recited

@@ -61,8 +61,12 @@ def _try_it(run: Run, evaluations: list[Evaluation]) -> bool:
     return answered
 
 
-def _look(run: Run, rows: pd.DataFrame, evaluations: list[Evaluation]) -> None:
-    """The page of a run that was evaluated; what gives the best step away can be hidden until it was guessed."""
+def _look(run: Run, rows: pd.DataFrame, evaluations: list[Evaluation]) -> bool:
+    """The page of a run that was evaluated; what gives the best step away can be hidden until it was guessed.
+
+    Returns:
+        Whether it is hidden.
+    """
     page = st.container()  # drawn after the question, whose answer it may have to wait for
     answered = len(evaluations) < 2 or _try_it(run, evaluations)
     with page:
@@ -71,10 +75,11 @@ def _look(run: Run, rows: pd.DataFrame, evaluations: list[Evaluation]) -> None:
         time_machine.draw(time_machine.of_run(run), run.id, key="overfitting_time_machine", hide_best=hidden)
         if hidden:
             st.caption("The best step and the verdict appear once you have guessed, under Try it.")
-            return
+            return True
         _numbers(evaluations)
         updates = int(rows["step"].iloc[-1]) + 1
         frame.notice(replay.parting(evaluations), replay.stopped(evaluations, updates), replay.judges(run))
+    return False
 
 
 run = thread.run()
@@ -82,10 +87,10 @@ origin = "The recorded run" if thread.is_recorded(run) else "Your run"
 st.text(f"{origin} on {run.text.title}")
 rows = resources.metrics(run)
 evaluations = replay.points(rows)
-if evaluations:
-    _look(run, rows, evaluations)
-else:
+hidden = bool(evaluations) and _look(run, rows, evaluations)
+if not evaluations:
     _nothing_yet(run)
-chance.section(run)
+if not hidden:
+    chance.section(run)
 frame.code_behind(judge, parting, look_back, *chance.CODE)
 frame.next_lesson("overfitting")

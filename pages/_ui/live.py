@@ -8,6 +8,7 @@ import streamlit as st
 
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.figures.curves import AXIS_TITLES, Axis, learning_curves
+from gptcore.memorization import MIN_COPIED
 from gptcore.published import THE_VERDICT_RUN, PublishedRun
 from gptcore.runs import queue
 from gptcore.runs.store import Run
@@ -15,7 +16,6 @@ from pages._ui import chips, replay, resources, run_state, thread, time_machine
 
 POLL_SECONDS = 1.5  # each new figure loses its zoom, so not more often; "stopping" shows in every tab within two
 PLAYED_STEPS = 5  # of the recorded run, from one look to the next, while a run waits
-COPIED_TOKENS = 5  # shortest verbatim run that is marked
 
 
 def view(run: Run) -> None:
@@ -121,10 +121,10 @@ def _samples(run: Run, samples: list[dict[str, Any]]) -> None:
     latest = samples[-1]
     when = "before any update" if latest["step"] < 0 else f"after step {latest['step']}"
     phases = replay.phases(run)
-    spans = resources.copied_spans(run.text, run.train_config, latest["text"], COPIED_TOKENS, latest["prompt"])
-    marked = "; passages of 5 tokens or more copied from the training text are orange" if spans else ""
+    spans = resources.copied_spans(run.text, run.train_config, latest["text"], MIN_COPIED, latest["prompt"])
+    marked = f"; passages of {MIN_COPIED} tokens or more copied from the training text are orange" if spans else ""
     st.caption(f"What it says {when} ({phases(latest['step'])}) when asked to go on with the bold beginning{marked}:")
     chips.copied(latest["prompt"], latest["text"], spans, key="training_sample")
-    with st.expander(f"All {len(samples)} samples of this run"):
+    with st.expander(f"All that it said: {len(samples)} sample{'s' * (len(samples) != 1)}"):
         stamped = [{**sample, "phase": phases(sample["step"])} for sample in samples]
         st.dataframe(stamped, hide_index=True, column_order=["step", "phase", "text"], key="training_samples")

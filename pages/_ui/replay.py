@@ -1,22 +1,19 @@
 """A run looked at again: its evaluations, what it said at each of them, and whether it has begun to over-fit.
 
-How to read it: ``curve`` is what the charts draw, ``points`` are the evaluations as numbers, ``said`` is a text with
-its copied passages, and ``verdict`` puts a rule of ``gptcore.overfitting`` into a sentence.
+How to read it: ``curve`` is what the charts draw, ``points`` are the evaluations as numbers, ``phases`` names what they
+show, and ``verdict`` puts a rule of ``gptcore.overfitting`` into a sentence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from gptcore import overfitting
-from gptcore.memorization import CopiedSpan, copied_tokens
 from gptcore.overfitting import RISE, UNTRAINED, Evaluation
 from gptcore.runs.store import Run
-from gptcore.timeline import MIN_COPIED
 from pages._ui import resources
 
 COUNTING_LINES = 3  # a blind guess, counting tokens, counting pairs: the first of a chart's lines
@@ -24,29 +21,6 @@ RULE = (
     f"The rule: a run has over-fitted once its validation loss lies more than {RISE:.0%} above its best while the "
     "training loss has fallen on."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Saying:
-    """A recorded sample.
-
-    Attributes:
-        spans: Passages that stand verbatim in the training text; the prompt is not searched.
-        written: Tokens that the model wrote.
-        copied: How many of them lie in such a passage.
-    """
-
-    step: int
-    prompt: str
-    text: str
-    spans: list[CopiedSpan]
-    written: int
-    copied: int
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether the model wrote nothing that could be seen."""
-        return not self.text[len(self.prompt) :].strip()
 
 
 def when(step: int) -> str:
@@ -84,18 +58,6 @@ def phases(run: Run) -> Callable[[int], str]:
         return overfitting.phase(known, levels) if known else "not evaluated"
 
     return at
-
-
-def said(run: Run, step: int, min_tokens: int = MIN_COPIED) -> Saying | None:
-    """What a run said at a step, or at the nearest step with a sample; None where it never said anything."""
-    samples = run.samples()
-    if not samples:
-        return None
-    sample = min(samples, key=lambda row: abs(row["step"] - step))
-    prompt, text = sample["prompt"], sample["text"]
-    spans = resources.copied_spans(run.text, run.train_config, text, min_tokens, prompt)
-    written = len(resources.token_ids(text)) - len(resources.token_ids(prompt))
-    return Saying(sample["step"], prompt, text, spans, written, copied_tokens(spans))
 
 
 def verdict(looks: Sequence[Evaluation]) -> str:

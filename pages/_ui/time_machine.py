@@ -15,10 +15,11 @@ from typing import Any
 import streamlit as st
 
 from gptcore import overfitting, timeline
+from gptcore.memorization import MIN_COPIED
 from gptcore.overfitting import UNTRAINED, Evaluation
 from gptcore.paths import ASSETS
 from gptcore.runs.store import Run
-from gptcore.timeline import MIN_COPIED, Moment, Saying, Timeline
+from gptcore.timeline import Moment, Saying, Timeline
 from pages._ui import chips, replay, thread
 
 _LABELS = {"training": "A passage that it trains on:", "validation": "A passage that it never sees:"}

@@ -20,10 +20,9 @@ from gptcore.baselines import counting_losses
 from gptcore.config import SamplingConfig
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.library import load_model
-from gptcore.memorization import CopyIndex, copied_tokens
+from gptcore.memorization import MIN_COPIED, CopyIndex, copied_tokens
 from gptcore.runs.store import Run
 from gptcore.sampling import effective_choices, next_logits, next_token_table
-from gptcore.timeline import MIN_COPIED
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
 from pages._ui import startup, thread

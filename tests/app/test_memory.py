@@ -15,13 +15,12 @@ from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainCo
 from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.extraction import beginnings, extraction
 from gptcore.library import load_model
-from gptcore.memorization import CopyIndex
+from gptcore.memorization import MIN_COPIED, CopyIndex
 from gptcore.paths import POCKET_MODEL, runs_home
 from gptcore.recitation import Copying, Recall, by_temperature, copying, over_the_run, written_tokens
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
 from gptcore.temperatures import TEMPERATURES, validation_loss, write
-from gptcore.timeline import MIN_COPIED
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
 from pages._ui import recital, thread

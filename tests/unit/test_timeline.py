@@ -12,7 +12,7 @@ import pytest
 
 from gptcore import timeline
 from gptcore.baselines import reference_lines
-from gptcore.memorization import CopyIndex
+from gptcore.memorization import MIN_COPIED, CopyIndex
 from gptcore.overfitting import evaluations
 from gptcore.runs.store import Run
 from gptcore.runs.worker import execute
@@ -64,7 +64,7 @@ def test_a_moment_shows_what_was_last_said_and_which_of_it_was_copied(done: Run)
         assert saying.step == max(step for step in said if step <= moment.step)
         given, ids = tokenizer.encode(saying.prompt), tokenizer.encode(saying.text)
         assert saying.written == len(ids) - len(given)
-        found = index.spans(ids[len(given) :], timeline.MIN_COPIED)
+        found = index.spans(ids[len(given) :], MIN_COPIED)
         assert [(span.start - len(given), span.length, span.place) for span in saying.spans] == [
             (span.start, span.length, span.place) for span in found
         ]

@@ -14,6 +14,7 @@ from gptcore.timeline import look_back
 from pages._ui import frame, resources, startup, thread, time_machine
 
 frame.lesson("home")
+BARS = 5  # of each passage: the box below should not lie too deep
 POCKET = resources.Voice("pocket model", POCKET_MODEL)
 
 
@@ -62,7 +63,7 @@ if recorded.moments:
         f"Recorded run: {recorded.parameters:,} parameters learn {recorded.title}. Drag from first guesses to passages "
         "learnt by heart; it opens at the best validation loss."
     )
-    time_machine.draw(recorded, "recorded", key="home_time_machine")
+    time_machine.draw(recorded, "recorded", key="home_time_machine", bars=BARS)
 else:
     st.info("The recorded run holds no evaluation yet.")
 live = startup.torch_is_here() and POCKET_MODEL.is_file()

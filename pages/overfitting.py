@@ -37,9 +37,9 @@ def _moments(evaluations: list[Evaluation]) -> list[tuple[str, Evaluation]]:
 def _numbers(evaluations: list[Evaluation]) -> None:
     """The gap at two moments, and the verdict."""
     moments = _moments(evaluations)
-    columns = st.columns([1] * len(moments) + [3], gap="medium")
+    columns = st.columns([2] * len(moments) + [5], gap="medium")
     for column, (name, point) in zip(columns, moments, strict=False):
-        column.metric(f"Gap at the {name}, step {point.step:,}", f"{point.gap:.2f}", help="In nats a token.")
+        column.metric(f"Gap, {name} step {point.step:,}", f"{point.gap:.2f} nats")
     with columns[-1]:
         if len(evaluations) < 2:
             st.markdown("One evaluation so far: whether the curves part shows from the second one on.")

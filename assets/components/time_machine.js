@@ -3,7 +3,6 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 40, right: 12, top: 10, bottom: 26 };
-const BARS = 20;
 const PLAY_MILLISECONDS = 140; // from one moment to the next
 const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍" };
 
@@ -158,7 +157,7 @@ class Curves {
 
 // A passage: its tokens coloured by what each cost, and bars for what was expected at its end.
 class Passage {
-  constructor({ label, tokens }) {
+  constructor({ label, tokens }, bars) {
     this.root = element("section", "passage");
     this.title = element("h4", "", label);
     this.mean = element("span", "mean");
@@ -169,7 +168,7 @@ class Passage {
     text.append(...this.chips);
     this.expected = element("p", "expected");
     this.bars = element("ol", "bars");
-    this.rows = Array.from({ length: BARS }, () => {
+    this.rows = Array.from({ length: bars }, () => {
       const row = element("li");
       const parts = ["name", "bar", "share"].map((part) => element("span", part));
       row.append(...parts);
@@ -226,7 +225,7 @@ class TimeMachine {
     this.data = data;
     this.root.setAttribute("aria-label", data.alt);
     this.scrubber.max = data.moments.length - 1;
-    this.passages = data.passages.map((passage) => new Passage(passage));
+    this.passages = data.passages.map((passage) => new Passage(passage, data.bars));
     this.parts.passages.replaceChildren(...this.passages.map(({ root }) => root));
     this.toBest.hidden = data.best === null;
     this.curves.show(data);

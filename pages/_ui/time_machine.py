@@ -32,7 +32,7 @@ _machine = st.components.v2.component(
 )
 
 
-def draw(run: Timeline, name: str, key: str, *, hide_best: bool = False, at_end: bool = False) -> None:
+def draw(run: Timeline, name: str, key: str, *, hide_best: bool = False, at_end: bool = False, bars: int = 20) -> None:
     """Draw a run that was evaluated at least once.
 
     Args:
@@ -41,10 +41,11 @@ def draw(run: Timeline, name: str, key: str, *, hide_best: bool = False, at_end:
         key: Of the component.
         hide_best: Whether what gives the best moment away is left out.
         at_end: Whether it opens at the last moment instead of the best.
+        bars: Tokens shown of what is expected at the end of each passage.
     """
     given = record(run, hide_best)
     start = {"start": len(run.moments) - 1} if at_end else {}
-    _machine(data={"run": f"{name} {len(run.moments)} {hide_best}", **given, **start}, key=key)
+    _machine(data={"run": f"{name} {len(run.moments)} {hide_best}", "bars": bars, **given, **start}, key=key)
 
 
 def choose(mine: Run) -> None:

@@ -72,7 +72,7 @@ def test_the_recorded_run_is_named_and_its_gaps_are_those_of_its_rows(lesson: Op
     best, latest = min(rows, key=lambda row: row["val_loss"]), rows[-1]
     assert [text.value for text in page.text] == [f"The recorded run on {Run(thread.RECORDED_RUN).text.title}"]
     gaps = {metric.label.split("step ")[1]: metric.value for metric in page.metric}
-    assert gaps == {str(row["step"]): f"{row['val_loss'] - row['train_loss']:.2f}" for row in (best, latest)}
+    assert gaps == {str(row["step"]): f"{row['val_loss'] - row['train_loss']:.2f} nats" for row in (best, latest)}
 
 
 def test_a_run_trained_here_is_called_yours_and_its_title_is_shown_letter_by_letter(
@@ -177,7 +177,7 @@ def test_a_run_with_one_evaluation_shows_its_gap_and_asks_nothing(
     lesson: Open, written_run: Callable[..., Run]
 ) -> None:
     page = opened(lesson, written_run([(9.0, 9.25)], says=[" x"]))
-    assert [(metric.label, metric.value) for metric in page.metric] == [("Gap at the best and latest, step 0", "0.25")]
+    assert [(metric.label, metric.value) for metric in page.metric] == [("Gap, best and latest step 0", "0.25 nats")]
     assert "One evaluation so far" in prose(page)
     assert not page.number_input
 

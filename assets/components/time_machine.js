@@ -254,7 +254,7 @@ class TimeMachine {
     copied.textContent = moment.copied;
     copied.classList.toggle("some", moment.has_copied);
     stop.textContent = moment.stop;
-    passages.hidden = !moment.costs.length;
+    passages.classList.toggle("unknown", !moment.costs.length); // keeps its room: nothing below jumps
     this.passages.forEach((passage, place) => {
       if (moment.costs.length) passage.show(moment.costs[place], moment.following[place], this.data.dearest);
     });

@@ -1,13 +1,17 @@
-"""What this machine can spare: cores and memory, as a container or a cloud service limits them."""
+"""What this machine can spare, cores and memory, as a container or a cloud service limits them; and what it is."""
 
 from __future__ import annotations
 
 import os
+import platform
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CPU_INFO = Path("/proc/cpuinfo")
 MIB = 2**20
 
 
@@ -46,3 +50,28 @@ def check_memory(needed: int, what: str) -> None:
         raise MemoryError(
             f"{what} needs {needed // MIB:,} MiB of {limit // MIB:,} MiB: choose a smaller model, context or batch"
         )
+
+
+@cache
+def processor(cpu_info: Path = CPU_INFO) -> str:
+    """The processor's name, as far as the system tells it: two kinds may round a sum differently.
+
+    Args:
+        cpu_info: The file in which Linux describes each core.
+    """
+    try:
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no such file on this system
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def versions() -> dict[str, str]:
+    """What a run's last digits may hang on: Python, PyTorch, and the machine."""
+    return {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "machine": platform.machine(),
+        "processor": processor(),
+    }

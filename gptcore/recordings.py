@@ -10,10 +10,8 @@ plans, and ``python -m gptcore record`` makes them.
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import pandas as pd
 
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
 from gptcore.corpora import load_text
+from gptcore.machine import versions
 from gptcore.paths import RECORDED
 
 CURVES = RECORDED / "curves"
@@ -58,7 +57,7 @@ class Recording:
     """What a run reported.
 
     Attributes:
-        versions: Of Python and PyTorch, and the kind of machine.
+        versions: Of Python and PyTorch, and the machine (``machine.versions``).
         untrained: train_loss and val_loss before any update, nats a token.
         metrics: A row for each update, with the columns of ``COLUMNS``; losses only where it was evaluated.
         samples: Rows of step, prompt, text.
@@ -98,8 +97,7 @@ def record(plan: Plan) -> Recording:
                 rows.append(row)
     except DivergedError as error:
         reason = str(error)
-    versions = {"python": platform.python_version(), "torch": version("torch"), "machine": platform.machine()}
-    return Recording(plan, versions, untrained, pd.DataFrame(rows, columns=list(COLUMNS)), samples, reason)
+    return Recording(plan, versions(), untrained, pd.DataFrame(rows, columns=list(COLUMNS)), samples, reason)
 
 
 def save(recording: Recording, folder: Path = CURVES) -> Path:

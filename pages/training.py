@@ -7,7 +7,7 @@ import streamlit as st
 from filelock import Timeout
 
 from gptcore import training
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.config import GPTConfig, TrainConfig
 from gptcore.descent import loss_along_gradient
 from gptcore.estimate import machine_speed, run_seconds
 from gptcore.gradients import pull
@@ -16,7 +16,6 @@ from gptcore.parameters import count_parameters
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
 from pages._ui import choices, frame, live, one_step, owner, predict, resources, settings, thread
-from pages._ui.shape import nearest_preset
 
 BY_HEART_READINGS = 8  # the class preset knows its text by heart after twelve, and begins to recite at eight
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
@@ -48,18 +47,10 @@ def _before(chosen: settings.Settings) -> str:
     return (
         f"{count_parameters(sized):,} parameters, {counts.train.windows:,} + {counts.validation.windows:,} windows of "
         f"{model.context_length} tokens. Needs about {need.memory / 2**20:,.0f} MiB of memory, at most "
-        f"{need.disk / 2**20:,.0f} MiB of disk, and here about {_in_time(seconds)}. It reads the training part "
+        f"{need.disk / 2**20:,.0f} MiB of disk, and here about {settings.in_time(seconds)}. It reads the training part "
         f"{readings:,.1f} times"
         + ("." if readings >= BY_HEART_READINGS else ": too few to know it by heart. Take a smaller share of the text.")
     )
-
-
-def _in_time(seconds: float) -> str:
-    """A number of seconds as one says it: never more exact than an estimate is."""
-    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:,.0f} {name}"
-    return f"{max(1.0, seconds):,.0f} seconds"
 
 
 def _watched() -> Run:
@@ -72,20 +63,10 @@ def _watched() -> Run:
 left, right = st.columns([1, 2.4], gap="medium")
 with left:
     choices.text("training")
-    chosen = st.selectbox(
-        "Model and settings",
-        [*TRAIN_PRESETS, choices.MY_MODEL],
-        key="training_preset",
-        help="A preset, or the model chosen in the lesson on parameters with the settings of the preset nearest to it.",
-        persist_state="session",
-    )
-    mine = chosen == choices.MY_MODEL
-    model = thread.model() if mine else MODEL_PRESETS[chosen]
+    source = settings.choose()
     wanted: settings.Settings | None = None
     try:
-        wanted = settings.controls(
-            nearest_preset(model) if mine else chosen, model, f"mine_{hash(model)}" if mine else chosen
-        )
+        wanted = settings.controls(source)
         st.caption(_before(wanted))
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="training_start", width="stretch"):
             _submit(*wanted)

@@ -19,6 +19,7 @@ KEPT = "#009E73"  # filled
 CUT = "#888888"  # outlined
 DRAWN = "#E69F00"
 MEMORISED = "#E69F00"  # copied word for word
+RUNS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # side by side, each with its own marker
 TRANSPARENT = "rgba(0,0,0,0)"
 
 

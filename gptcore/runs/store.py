@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import re
 import secrets
 import shutil
@@ -28,7 +27,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,7 @@ from filelock import FileLock, Timeout
 
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
 from gptcore.corpora import Text
+from gptcore.machine import versions
 from gptcore.runs.files import read_lines, replace_json
 
 RUN_ID = re.compile(r"[a-z0-9]{16,32}")
@@ -202,7 +201,7 @@ def create_run(folder: Path, text: Text, model: GPTConfig, training: TrainConfig
         "text": {"key": text.key, "title": text.title, "prompt": text.prompt, "sha256": text.sha256},
         "model": to_json(model),
         "training": to_json(training),
-        "versions": {"python": platform.python_version(), "torch": version("torch"), "machine": platform.machine()},
+        "versions": versions(),
         "created": time.time(),
     }
     replace_json(folder / "config.json", config | about)

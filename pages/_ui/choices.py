@@ -7,6 +7,7 @@ import streamlit as st
 from gptcore.config import MODEL_PRESETS, GPTConfig
 from gptcore.corpora import CATALOGUE, MAX_TEXT_BYTES, TextError, is_at_hand, load_text, read_bytes
 from gptcore.paths import POCKET_MODEL
+from gptcore.runs.store import Run
 from pages._ui import frame, owner, thread
 from pages._ui.resources import UNTRAINED, Voice
 
@@ -78,12 +79,19 @@ def _upload(key: str) -> None:
         st.rerun()
 
 
+def own_runs() -> dict[int, Run]:
+    """One's own runs that are still there, numbered from 1, the oldest first."""
+    found = (run for run in map(thread.store().find, owner.runs()) if run is not None)
+    return dict(enumerate(found, 1))
+
+
 def own_run() -> None:
     """Choose among one's own runs, once there are two; the thread goes on with the one chosen."""
-    mine = {run.id: run for run in map(thread.store().find, owner.runs()) if run is not None}
-    if len(mine) < 2:
+    numbered = own_runs()
+    if len(numbered) < 2:
         return
-    names = {run_id: f"Run {number}, {run.status['state']}" for number, (run_id, run) in enumerate(mine.items(), 1)}
+    mine = {run.id: run for run in numbered.values()}
+    names = {run.id: f"Run {number}, {run.status['state']}" for number, run in numbered.items()}
     current = thread.run().id
     st.session_state["own_run"] = current if current in mine else None
     st.selectbox(

@@ -1,4 +1,4 @@
-"""The controls of a training run: a preset fills them, the student changes them, TrainConfig checks what they say.
+"""The controls of a training run: a preset or a run fills them, the student changes them, TrainConfig checks them.
 
 Steps and learning rate are in sight, the rest stands behind "More" in three groups; every control takes its limits and
 its sentence from the field that it sets.
@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from gptcore.checked import help_for
-from gptcore.config import TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
+from gptcore.corpora import Text
 from gptcore.figures.curves import schedule_figure
 from gptcore.schedule import learning_rate
-from pages._ui import resources, thread
+from pages._ui import choices, resources, thread
+from pages._ui.shape import nearest_preset
 
+CHOSEN = "training_preset"
 LABELS = {
     "steps": "Steps",
     "epochs": "Epochs",
@@ -64,20 +67,64 @@ class Settings(NamedTuple):
     training: TrainConfig
 
 
-def controls(preset: str, model: GPTConfig, name: str) -> Settings:
-    """Draw the controls of a preset; their values.
+class Source(NamedTuple):
+    """What fills the controls.
 
-    Args:
-        preset: The preset that fills them.
-        model: The model to train; context and dropout may be changed here.
+    Attributes:
         name: What the controls are remembered by: another model's context must not linger in them.
+        model: The model to train; context and dropout may be changed here.
+        training: The settings; those without a control are taken as they are.
+        counts_epochs: Whether its length is counted in epochs, unless the student says otherwise.
+        note: What has to be said of it.
+    """
+
+    name: str
+    model: GPTConfig
+    training: TrainConfig
+    counts_epochs: bool = False
+    note: str = ""
+
+
+def choose() -> Source:
+    """Let what fills the controls be chosen: a preset, the thread's model, or the settings of a run."""
+    start = thread.start()
+    from_run = [_called(start.name)] if start else []
+    chosen = st.selectbox(
+        "Model and settings",
+        [*TRAIN_PRESETS, choices.MY_MODEL, *from_run],
+        key=CHOSEN,
+        help="A preset, or the model chosen in the lesson on parameters with the settings of the preset nearest to it, "
+        "or the settings of a run chosen in the lesson on comparing.",
+        persist_state="session",
+    )
+    if start and chosen == _called(start.name):
+        return Source(f"start_{start.number}", start.model, start.training, start.training.steps is None)
+    if chosen == choices.MY_MODEL:
+        mine = thread.model()
+        preset = nearest_preset(mine)
+        return Source(f"mine_{hash(mine)}", mine, TRAIN_PRESETS[preset], note=NOTES.get(preset, ""))
+    return Source(chosen, MODEL_PRESETS[chosen], TRAIN_PRESETS[chosen], note=NOTES.get(chosen, ""))
+
+
+def _called(name: str) -> str:
+    return f"the settings of {name}"
+
+
+def start_from(name: str, text: Text, model: GPTConfig, training: TrainConfig) -> None:
+    """Lay a text and settings ready, so that the training lesson opens with them."""
+    thread.start_from(name, text, model, training)
+    st.session_state[CHOSEN] = _called(name)
+
+
+def controls(source: Source) -> Settings:
+    """Draw the controls; their values.
 
     Raises:
         ValueError: Settings that can't be used; the message says why.
     """
-    base = TRAIN_PRESETS[preset]
-    if preset in NOTES:
-        st.caption(NOTES[preset])
+    name, model, base, counts_epochs, note = source
+    if note:
+        st.caption(note)
     length, said = st.container(), {"lr": _control("lr", name, base.lr)}
     more = st.expander("More")
     with more:
@@ -88,7 +135,11 @@ def controls(preset: str, model: GPTConfig, name: str) -> Settings:
                 with st.container() if field in SWITCHES else columns[index % 2]:  # a switch's words need the width
                     said[field] = _control(field, name, getattr(model if field in OF_MODEL else base, field))
         unit = st.segmented_control(
-            "Count its length in", ("steps", "epochs"), default="steps", required=True, key=f"training_unit_{name}"
+            "Count its length in",
+            ("steps", "epochs"),
+            default="epochs" if counts_epochs else "steps",
+            required=True,
+            key=f"training_unit_{name}",
         )
     model = replace(model, **{field: said.pop(field) for field in OF_MODEL})
     training = replace(base, **said)
@@ -122,8 +173,11 @@ def _control(field: str, name: str, value: Any) -> Any:
         return st.toggle(LABELS[field], value, **options)
     if choices := about.metadata["choices"]:
         return st.selectbox(LABELS[field], choices, choices.index(value), **options)
+    if isinstance(value, int) and value > MOST_EXACT:  # a seed from the command line: it stays as it is
+        st.text(f"{LABELS[field]}: {value}")
+        return value
     kind: Any = int if str(about.type).startswith("int") else float
-    low, high = about.metadata["low"], min(about.metadata["high"], MOST.get(field, MOST_EXACT))
+    low, high = about.metadata["low"], min(about.metadata["high"], max(MOST.get(field, MOST_EXACT), value or 0))
     if "None" in str(about.type) and field != "steps":  # only a box that is made empty may be emptied again
         st.session_state.setdefault(options["key"], value)
         value = None
@@ -144,6 +198,14 @@ def updates(settings: Settings) -> int:
     model, training = settings
     batches = resources.text_counts(thread.text().text, model.context_length, training).train.batches
     return training.steps or training.epochs * batches
+
+
+def in_time(seconds: float) -> str:
+    """A number of seconds as one says it: never more exact than an estimate is."""
+    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{max(1.0, seconds):,.0f} seconds"
 
 
 def _schedule(settings: Settings) -> None:

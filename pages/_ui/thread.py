@@ -18,6 +18,7 @@ from gptcore.runs.store import Run, RunStore
 from pages._ui import resources
 
 TEXT, PRESET, RUN, LOST = "thread_text", "thread_preset", "thread_run", "thread_lost"
+START = "thread_start"
 RECORDED_RUN = RECORDED / "the-glass-clock-124m"
 SMALL_RUN = RECORDED / "the-glass-clock-class"  # with its weights
 
@@ -85,6 +86,34 @@ def follow(new: Run) -> None:
     choose_model(resources.run_model_config(new))
 
 
+class Start(NamedTuple):
+    """Settings that the student wants to begin a run with.
+
+    Attributes:
+        name: Whose they are.
+        number: How many were chosen before: those chosen a second time come without what was changed since.
+        model: As it was asked for: a compact vocabulary finds its size anew.
+    """
+
+    name: str
+    number: int
+    model: GPTConfig
+    training: TrainConfig
+
+
+def start() -> Start | None:
+    """The settings to begin with, where some were chosen."""
+    chosen: Start | None = st.session_state.get(START)
+    return chosen
+
+
+def start_from(name: str, new: Text, shape: GPTConfig, settings: TrainConfig) -> None:
+    """Lay a text and settings ready for the training lesson."""
+    before = start()
+    st.session_state[START] = Start(name, before.number + 1 if before else 0, shape, settings)
+    choose_text(new)
+
+
 def is_recorded(some: Run) -> bool:
     """Whether a run came with the program instead of having been trained here."""
     return some.folder in (RECORDED_RUN, SMALL_RUN)
@@ -119,7 +148,7 @@ def links() -> list[Link]:
         Link("tokens", f"{counts.tokens:,} tokens"),
         Link("windows", f"{counts.windows:,} windows"),
         Link("parameters", f"{count_parameters(shape):,} parameters"),
-        Link("training", loss, ("loss", "overfitting", "memory", "floor")),
+        Link("training", loss, ("loss", "overfitting", "memory", "compare", "floor")),
         Link("sampling", "text", ("pretrained",)),
     ]
 

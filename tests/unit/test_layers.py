@@ -64,6 +64,7 @@ ROOMS = (
     "pretrained",
     "library",
     "runs",
+    "comparison",
     "timeline",
     "figures",
     "__main__",

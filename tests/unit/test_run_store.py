@@ -32,7 +32,7 @@ def test_the_config_holds_all_it_takes_to_do_it_again(run: Run) -> None:
     assert run.train_config == SETTINGS
     assert run.text == STORY
     assert run.config["text"]["sha256"] == STORY.sha256
-    assert run.config["versions"].keys() == {"python", "torch", "machine"}
+    assert run.config["versions"].keys() == {"python", "torch", "machine", "processor"}
     assert run.config["created"] <= time.time()
 
 

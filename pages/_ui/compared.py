@@ -1,0 +1,183 @@
+"""Which runs there are to lay side by side, the few that were chosen, and each of them as ``gptcore`` compares it.
+
+One's own runs and the recorded ones are on offer; somebody else's only while the page's address names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from gptcore import comparison, recordings
+from gptcore.comparison import MOST_RUNS, Compared
+from gptcore.config import GPTConfig
+from gptcore.corpora import load_text
+from gptcore.recordings import Recording
+from gptcore.runs.store import Run
+from pages._ui import choices, resources, thread
+
+CHOSEN, SEEN = "compare_runs", "compare_seen"
+RECORDED = "recorded"
+FIRST = ("curve seed-123", "curve seed-124", "curve seed-125")  # before anything was trained here
+TITLE_SHOWN = 24  # characters of a text's title in a figure's key
+
+
+class Offer(NamedTuple):
+    """A run that can be chosen: its name in the figure, and where it is kept."""
+
+    name: str
+    source: Run | Recording
+
+    @property
+    def label(self) -> str:
+        """The name as it is chosen by; of a run that was trained here also its state and its text."""
+        if isinstance(self.source, Recording) or thread.is_recorded(self.source):
+            return self.name
+        return f"{self.name}, {self.source.status['state']} · {self.source.config['text']['title']}"
+
+
+def offers() -> dict[str, Offer]:
+    """All that can be chosen, by key."""
+    found = {run.id: Offer(f"run {number}", run) for number, run in choices.own_runs().items()}
+    run = thread.run()
+    if run.id not in found and not thread.is_recorded(run):
+        found[run.id] = Offer("watched run", run)
+    found[RECORDED] = Offer("124 million parameters (recorded)", Run(thread.RECORDED_RUN))
+    for name in recordings.names():
+        recording = recordings.load(name)
+        found[f"curve {name}"] = Offer(f"{recording.plan.title} (recorded)", recording)
+    return found
+
+
+def key_of(run: Run) -> str:
+    """The key under which a run is on offer."""
+    return RECORDED if thread.is_recorded(run) else run.id
+
+
+def choose(found: Mapping[str, Offer]) -> list[Offer]:
+    """Let up to five be chosen."""
+    st.session_state[CHOSEN] = _still_there(found)
+    keys = st.multiselect(
+        f"Runs to compare, up to {MOST_RUNS}",
+        list(found),
+        format_func=lambda key: found[key].label,
+        max_selections=MOST_RUNS,
+        key=CHOSEN,
+        persist_state="session",
+        placeholder="Choose a run",
+    )
+    return [found[key] for key in keys]
+
+
+def _still_there(found: Mapping[str, Offer]) -> list[str]:
+    """What was chosen, as far as it is there; a run that the thread went on with since the last look is added."""
+    run = thread.run()
+    new = [run.id] if run.id in found and st.session_state.get(SEEN, run.id) != run.id else []
+    st.session_state[SEEN] = run.id
+    before = st.session_state.get(CHOSEN)
+    kept = [key for key in dict.fromkeys([*new, *(before or [])]) if key in found][:MOST_RUNS]
+    if kept or before == []:
+        return kept
+    mine = [key for key, offer in found.items() if isinstance(offer.source, Run) and key != RECORDED]
+    first = [key for key in FIRST if key in found]
+    return (mine[-MOST_RUNS:] if len(mine) > 1 else [*mine, *first[:1]]) if mine else first
+
+
+def add(run: Run) -> None:
+    """Choose one more run, where there is room for it; called before the page is drawn."""
+    chosen = st.session_state.get(CHOSEN, [])
+    if len(chosen) < MOST_RUNS:
+        st.session_state[CHOSEN] = [*chosen, run.id]
+
+
+def side_by_side(chosen: Sequence[Offer]) -> list[Compared]:
+    """The chosen runs, each named so that it can be told from the others; one deleted in this instant is left out."""
+    runs: list[Compared] = []
+    for offer in chosen:
+        with suppress(FileNotFoundError):
+            run = look(offer)
+            is_taken = run.name in {other.name for other in runs}
+            runs.append(replace(run, name=f"{run.name} {len(runs) + 1}") if is_taken else run)
+    if len({run.sha256 for run in runs}) > 1:
+        runs = [replace(run, name=f"{run.name} · {_short(run.text)}") for run in runs]
+    return runs
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= TITLE_SHOWN else title[: TITLE_SHOWN - 1] + "…"
+
+
+def look(offer: Offer) -> Compared:
+    """A run as it stands now.
+
+    Raises:
+        FileNotFoundError: It was deleted in this instant.
+    """
+    source = offer.source
+    if isinstance(source, Recording):
+        return replace(_recorded(source.plan.name), name=offer.name)
+    config = source.config
+    return Compared(
+        name=offer.name,
+        text=config["text"]["title"],
+        sha256=config["text"]["sha256"],
+        model=_shape(source.folder),
+        training=source.train_config,
+        metrics=resources.metrics(source),
+        state=RECORDED if thread.is_recorded(source) else source.status["state"],
+        versions=config["versions"],
+    )
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _shape(folder: Path) -> GPTConfig:
+    """A run's model as it is trained; its text and its model never change."""
+    return resources.run_model_config(Run(folder))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _recorded(name: str) -> Compared:
+    """A recorded curve, with what its text says of it."""
+    recording = recordings.load(name)
+    plan, text = recording.plan, load_text(recording.plan.text)
+    counts = resources.text_counts(text.text, plan.model.context_length, plan.training)
+    return Compared(
+        name=plan.title,
+        text=text.title,
+        sha256=text.sha256,
+        model=replace(plan.model, vocab_size=counts.vocab_size),
+        training=plan.training,
+        metrics=recording.metrics.assign(epochs_read=(recording.metrics["step"] + 1) / counts.train.batches),
+        state=RECORDED,
+        versions=recording.versions,
+        digits=recordings.COLUMNS,
+    )
+
+
+def evaluated(runs: Sequence[Compared]) -> dict[str, pd.DataFrame]:
+    """The rows that a figure draws: those that were evaluated."""
+    return {run.name: run.metrics[run.metrics["train_loss"].notna()] for run in runs}
+
+
+def is_live(chosen: Sequence[Offer]) -> bool:
+    """Whether more of one of them is still to come."""
+    runs = [offer.source for offer in chosen if isinstance(offer.source, Run)]
+    return any(run.exists and not run.has_ended for run in runs)
+
+
+def curves_file(chosen: Sequence[Offer]) -> bytes:
+    """All losses of the chosen runs, as they stand when they are asked for."""
+    return comparison.as_csv(comparison.curves_table(side_by_side(chosen)))
+
+
+def tables_file(chosen: Sequence[Offer]) -> bytes:
+    """Both tables in one: a column for each run, a row for each result and for each setting that differs."""
+    runs = side_by_side(chosen)
+    both = [comparison.results(runs).set_index("run").T, comparison.differences(runs)]
+    return comparison.as_csv(pd.concat(both).rename_axis("what"))

@@ -1,0 +1,168 @@
+"""The reproducibility panel: what a run's last digits hang on, and the same run once more to see whether they hold.
+
+Nothing is remembered of a repetition: it is a run of one's own with the same recipe, found among the runs there are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from filelock import Timeout
+
+from gptcore import comparison
+from gptcore.comparison import Compared
+from gptcore.config import GPTConfig, TrainConfig, from_json
+from gptcore.estimate import machine_speed, run_seconds
+from gptcore.machine import cores
+from gptcore.runs import requests
+from gptcore.runs.store import ENDED, Run
+from pages._ui import choices, compared, frame, owner, resources, settings, thread
+from pages._ui.compared import Offer
+from pages._ui.live import POLL_SECONDS
+
+REFUSED = "compare_refused"
+SHOWN = 40  # characters of a value
+LABELS = {
+    "seed": "Seed",
+    "threads": "Threads",
+    "precision": "Precision",
+    "arithmetic": "Arithmetic",
+    "python": "Python",
+    "torch": "PyTorch",
+    "machine": "Machine",
+    "processor": "Processor",
+    "text_sha256": "Text's SHA-256",
+}
+WHY = (
+    "Digits part where sums are done in another order, because other threads, another processor or another version "
+    "round them differently; training then makes the last digit's difference grow from step to step."
+)
+WHY_REFERENCE = (
+    " In a run with the book's digits each evaluation draws random numbers, too: another evaluation interval moves all "
+    "later dropout masks."
+)
+
+
+def panel(run: Run, name: str) -> None:
+    """Draw the panel of a run.
+
+    Args:
+        run: To be repeated.
+        name: What it is called.
+    """
+    st.subheader("Is it the same when it is run again?", anchor=False)
+    found = repetition(run)
+    live = found is not None and not found[1].has_ended
+    again = Offer(f"run {found[0]}", found[1]) if found else None
+    st.fragment(_look, run_every=POLL_SECONDS if live else None)(Offer(name, run), again)
+    if not live:
+        _offer(run)
+    st.caption(WHY + (WHY_REFERENCE if run.train_config.reference else ""))
+
+
+def repetition(run: Run) -> tuple[int, Run] | None:
+    """The newest of one's own runs that has the same recipe, with its number."""
+    wanted = _recipe(run)
+    newest_first = reversed(choices.own_runs().items())
+    return next(((number, other) for number, other in newest_first if other != run and _recipe(other) == wanted), None)
+
+
+def _recipe(run: Run) -> tuple[str, GPTConfig, TrainConfig]:
+    config = run.config
+    model, training = from_json(GPTConfig, config["model"]), from_json(TrainConfig, config["training"])
+    return comparison.recipe(config["text"]["sha256"], model, training)
+
+
+def _look(first: Offer, again: Offer | None) -> None:
+    """What the digits hang on, and the verdict; drawn again and again while the repetition is under way."""
+    try:
+        runs = [compared.look(offer) for offer in (first, again) if offer]
+    except FileNotFoundError:  # deleted under our eyes: the whole page finds what is left
+        st.rerun()
+    columns = {run.name: comparison.circumstances(run) for run in runs}
+    table = pd.DataFrame(columns, dtype=object).map(_say).rename(index=LABELS)
+    st.dataframe(table, key="compare_circumstances")
+    if len(runs) < 2:
+        return
+    one, other = runs
+    _progress(other)
+    if len(other.metrics):
+        st.markdown(f"**Verdict.** {verdict(one, other)}")
+    ended = other.state in ENDED
+    if ended and st.session_state.pop("compare_repeating", None) == other.name:
+        st.rerun()  # the whole page, so that polling stops
+    if not ended:
+        st.session_state["compare_repeating"] = other.name
+
+
+def _progress(run: Compared) -> None:
+    """How far a repetition is."""
+    if run.state not in ENDED:
+        st.caption(f"{run.name.capitalize()} repeats it: {run.state}, {len(run.metrics):,} updates done.")
+
+
+def verdict(one: Compared, other: Compared) -> str:
+    """Whether two runs of one recipe are the same, and what is known of why not; as markdown."""
+    same = comparison.same_run(one, other)
+    names = f"{one.name} and {other.name}"
+    said = f"{names[:1].upper()}{names[1:]} are **{comparison.in_words(same)}**."
+    if not same.steps:
+        return said
+    here, there = comparison.circumstances(one), comparison.circumstances(other)
+    pairs = {name: (_say(here[name]), _say(there[name])) for name in here if here[name] != there[name]}
+    if pairs:
+        differ = ", ".join(f"{LABELS[name].lower()} ({' and '.join(pair)})" for name, pair in pairs.items())
+        return f"{said} What differs around them: {frame.plain(differ)}."
+    return said if same.parts_at is None else f"{said} Nothing that was recorded around them differs."
+
+
+def _say(value: Any) -> str:
+    return "not recorded" if value is None else str(value)[:SHOWN]
+
+
+def _offer(run: Run) -> None:
+    """The button, and what pressing it costs."""
+    seconds = expected_seconds(run)
+    took = run.status.get("seconds")
+    before = (
+        ""
+        if took is None
+        else f" The first time it took {settings.in_time(took)}"
+        + (", on another machine." if thread.is_recorded(run) else ".")
+    )
+    st.button(
+        "Run again and compare",
+        icon=":material/replay:",
+        key="compare_again",
+        on_click=_again,
+        args=(run,),
+        disabled=not run.has_ended,
+    )
+    st.caption(
+        f"The same text, model and settings once more, on {run.train_config.threads or cores()} threads: about "
+        f"{settings.in_time(seconds)} here ({seconds:,.0f} s by estimate).{before}"
+        if run.has_ended
+        else "It can be run again once it has ended."
+    )
+    if refused := st.session_state.pop(REFUSED, None):
+        frame.refuse(ValueError(refused))
+
+
+def expected_seconds(run: Run) -> float:
+    """How long a repetition will take here, by ``gptcore.estimate``."""
+    shape, config = resources.run_model_config(run), run.train_config
+    counts = resources.text_counts(run.text.text, shape.context_length, config)
+    return run_seconds(shape, config, config.steps or config.epochs * counts.train.batches, machine_speed())
+
+
+def _again(run: Run) -> None:
+    """Queue the same run, and lay it beside the others."""
+    try:
+        new = requests.submit(thread.store(), run.text, run.model_config, run.train_config, owner.name())
+    except (ValueError, MemoryError, OSError, Timeout) as error:  # too many wait, no room, or deleted in this instant
+        st.session_state[REFUSED] = str(error)
+        return
+    owner.runs().append(new.id)
+    compared.add(new)

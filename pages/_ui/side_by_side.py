@@ -1,0 +1,193 @@
+"""Chosen runs side by side on screen: their curves, what came of them, and what was set differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from typing import Any, get_args
+
+import pandas as pd
+import streamlit as st
+
+from gptcore import comparison
+from gptcore.baselines import uniform_loss
+from gptcore.comparison import Compared
+from gptcore.figures import comparison as figures
+from gptcore.figures.comparison import AXES, Axis, Shown
+from pages._ui import compared, frame, shape
+from pages._ui import settings as controls
+from pages._ui.compared import Offer
+from pages._ui.live import POLL_SECONDS
+
+# A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
+comparison_curves = st.cache_resource(max_entries=64, show_spinner=False)(figures.comparison_curves)
+
+LABELS = controls.LABELS | shape.LABELS | {"text_sha256": "Text's fingerprint", "qkv_bias": "Bias in q, k, v"}
+EMPTY = {  # what an empty setting means
+    "steps": "by epochs",
+    "epochs": "by steps",
+    "stride": "one context",
+    "min_lr": "constant rate",
+    "grad_clip": "none",
+    "sample_prompt": "the text's own",
+    "threads": "all",
+    "max_minutes": "no limit",
+}
+
+
+def view(chosen: Sequence[Offer]) -> None:
+    """Draw the runs; while one of them lives, draw them again and again unless the reader holds them still."""
+    left, middle, right = st.columns([3, 4, 2], vertical_alignment="center")
+    shown: Shown = left.segmented_control(
+        "Curves",
+        get_args(Shown),
+        default="both",
+        required=True,
+        format_func=str.capitalize,
+        key="compare_shown",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    x: Axis = middle.segmented_control(
+        "Count along the axis in",
+        list(AXES),
+        default="step",
+        required=True,
+        format_func=AXES.__getitem__,
+        key="compare_axis",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    live = compared.is_live(chosen) and right.toggle("Live", value=True, key="compare_live")
+    st.fragment(_look, run_every=POLL_SECONDS if live else None)(chosen, x, shown)
+
+
+def _look(chosen: Sequence[Offer], x: Axis, shown: Shown) -> None:
+    runs = compared.side_by_side(chosen)
+    if len(runs) < len(chosen):  # deleted under our eyes: the whole page finds others
+        st.rerun()
+    _figure(runs, x, shown)
+    _judged(runs)
+    _results(runs)
+    _settings(runs)
+    live = compared.is_live(chosen)
+    if st.session_state.get("compare_watched") and not live:
+        st.session_state["compare_watched"] = False
+        st.rerun()  # the whole page, so that polling stops
+    st.session_state["compare_watched"] = live
+
+
+def _figure(runs: Sequence[Compared], x: Axis, shown: Shown) -> None:
+    sizes = sorted({run.model.vocab_size for run in runs})
+    lines = {f"a blind guess, ln {size:,}:": uniform_loss(size) for size in sizes}
+    figure = comparison_curves(compared.evaluated(runs), lines, x, shown)
+    camera = {"format": st.session_state.get("compare_image", "svg"), "filename": "runs-compared"}
+    config = {"displayModeBar": True, "displaylogo": False, "toImageButtonOptions": camera}
+    st.plotly_chart(figure, key="compare_curves", config=config, alt=_in_words(runs, shown))
+    if missing := [run.name for run in runs if x not in run.metrics]:
+        st.text(f"Not drawn, because no times were recorded: {', '.join(missing)}")
+
+
+def _in_words(runs: Sequence[Compared], shown: Shown) -> str:
+    what = "Training and validation loss" if shown == "both" else f"{shown.capitalize()} loss"
+    ends = [
+        f"{row['run']} ends at {row['train_loss']:.2f} and {row['val_loss']:.2f}"
+        for row in comparison.results(runs).to_dict("records")
+        if pd.notna(row["train_loss"]) and pd.notna(row["val_loss"])
+    ]
+    return f"{what} of {len(runs)} runs. " + "; ".join(ends)
+
+
+def _judged(runs: Sequence[Compared]) -> None:
+    """What stands in the way of a comparison."""
+    sizes = sorted({run.model.vocab_size for run in runs})
+    if len(sizes) > 1:
+        guesses = " and ".join(f"ln {size:,} = {log(size):.2f}" for size in sizes)
+        st.warning(
+            f"Losses of different vocabularies can't be compared: a blind guess among their tokens costs {guesses} "
+            "nats. Compare each curve with its own dotted line."
+        )
+    if len({(run.sha256, run.training.train_fraction) for run in runs}) > 1:
+        st.warning("These runs are judged by different validation texts: one of them may simply be easier to guess.")
+
+
+def _results(runs: Sequence[Compared]) -> None:
+    st.markdown("**What came of them**")
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        comparison.results(runs),
+        hide_index=True,
+        key="compare_results",
+        column_config={
+            "run": "Run",
+            "state": "State",
+            "updates": number("Updates", format="localized"),
+            "best_validation": number("Best validation loss", format="%.3f", help="Nats a token."),
+            "best_step": number("at step", format="localized"),
+            "train_loss": number("Last training loss", format="%.3f", help="Nats a token, in evaluation mode."),
+            "val_loss": number("Last validation loss", format="%.3f", help="Nats a token."),
+            "seconds": number("Seconds", format="%.1f", help="On the machine that it ran on; not kept of a curve."),
+            "tokens_a_second": number("Tokens a second", format="localized"),
+        },
+    )
+
+
+def _settings(runs: Sequence[Compared]) -> None:
+    if len(runs) < 2:
+        return
+    table = comparison.differences(runs)
+    if table.empty:
+        st.markdown("**What was set differently**: nothing. Every setting, the text and the seed are the same.")
+        return
+    st.markdown("**What was set differently**, and nothing else")
+    said = pd.DataFrame(
+        [[_say(str(name), value) for value in row] for name, row in zip(table.index, table.to_numpy(), strict=True)],
+        columns=table.columns,
+        index=[label(str(name)) for name in table.index],
+    )
+    st.dataframe(said, key="compare_settings")
+
+
+def label(name: str) -> str:
+    """A setting as its control is called."""
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _say(name: str, value: Any) -> str:
+    """A setting's value as one reads it."""
+    if value is None:
+        return EMPTY[name]
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:,}" if isinstance(value, int) and name != "seed" else str(value)
+
+
+def notices(runs: Sequence[Compared]) -> list[str]:
+    """What the tables come to, in sentences; needs two runs."""
+    found = [_cause(comparison.causes(comparison.differences(runs)))]
+    bests = comparison.results(runs).dropna(subset="best_validation").sort_values("best_validation")
+    if len(bests) > 1:
+        first, last = bests.iloc[0], bests.iloc[-1]
+        found.append(
+            f"Best of all is {frame.plain(first['run'])}, with a validation loss of {first['best_validation']:.3f} "
+            f"nats a token at step {first['best_step']:,}; the best moment of {frame.plain(last['run'])} is "
+            f"{last['best_validation'] - first['best_validation']:.3f} nats worse."
+        )
+    return found
+
+
+def _cause(names: Sequence[str]) -> str:
+    """What the differences between the curves may come from."""
+    if not names:
+        return "They differ in nothing that was set: whatever differs between the curves comes from the machine."
+    if names == ["seed"]:
+        return "They differ in their seed alone: what lies between the curves is chance."
+    if len(names) == 1:
+        return (
+            f"They differ in one setting alone, {label(names[0]).lower()}: what lies between the curves comes from it, "
+            "or from chance. The recorded seeds show how much chance can do."
+        )
+    return (
+        f"They differ in {len(names)} settings: no curve tells which of them made the difference. To learn that, "
+        "change one at a time."
+    )

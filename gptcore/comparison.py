@@ -77,8 +77,8 @@ def results(runs: Sequence[Compared]) -> pd.DataFrame:
     """What came of each run, in one row: losses in nats a token, times in seconds of the machine that it ran on.
 
     Returns:
-        Columns run, state, updates, best_validation, best_step, train_loss and val_loss (both of the last evaluation),
-        seconds, tokens_a_second; a value that is not known is missing.
+        Columns run, best_validation, best_step, train_loss and val_loss (both of the last evaluation), updates,
+        seconds, tokens_a_second, state; a value that is not known is missing.
     """
     return pd.DataFrame([_result(run) for run in runs]).astype({"updates": "Int64", "best_step": "Int64"})
 
@@ -92,14 +92,14 @@ def _result(run: Compared) -> dict[str, Any]:
     seconds = rows["seconds"].iloc[-1] if len(rows) and "seconds" in rows else None
     return {
         "run": run.name,
-        "state": run.state,
-        "updates": len(rows),
         "best_validation": best.validation if best else None,
         "best_step": best.step if best else None,
         "train_loss": last.get("train_loss"),
         "val_loss": last.get("val_loss"),
+        "updates": len(rows),
         "seconds": seconds,
         "tokens_a_second": rows["tokens_seen"].iloc[-1] / seconds if seconds else None,
+        "state": run.state,
     }
 
 

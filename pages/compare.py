@@ -66,9 +66,10 @@ def _downloads(chosen: list[Offer]) -> None:
 def _try_it(first: Compared, second: Compared) -> None:
     """Where two runs part: guess first, then read it off line by line."""
     same = comparison.same_run(first, second)
-    if same.parts_at is None:
-        return
     names = f"{frame.plain(first.name)} and {frame.plain(second.name)}"
+    if same.parts_at is None:
+        st.markdown(f"Line by line {names} are {comparison.in_words(same)}.")
+        return
     key = f"compare_{first.name}_{second.name}"
     if predict.number(key, f"At which step do the numbers of {names} differ for the first time?", same.parts_at):
         st.markdown(f"Line by line they are {comparison.in_words(same)}.")

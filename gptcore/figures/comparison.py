@@ -15,6 +15,7 @@ Shown = Literal["both", "training", "validation"]
 Axis = Literal["step", "tokens_seen", "epochs_read", "seconds"]
 AXES: dict[Axis, str] = dict(AXIS_TITLES) | {"seconds": "seconds"}
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
+FONT = {"family": "sans-serif"}  # an image that is saved can't bring the page's own font along
 DASHES = {"train_loss": "solid", "val_loss": "dash"}
 COLUMNS: dict[Shown, tuple[str, ...]] = {
     "both": ("train_loss", "val_loss"),
@@ -43,13 +44,19 @@ def comparison_curves(
     """
     traces: list[dict[str, Any]] = []
     for number, (name, metrics) in enumerate(runs.items()):
-        style = {"color": RUNS[number % len(RUNS)]}, MARKERS[number % len(MARKERS)]
+        # Each a little wider than the next: a curve beneath one that is the same can still be seen.
+        width = 2 + 0.9 * (len(runs) - 1 - number)
+        style = {"color": RUNS[number % len(RUNS)], "width": width}, MARKERS[number % len(MARKERS)]
         for index, column in enumerate(COLUMNS[shown]):
             traces.append(_curve(metrics, x, column, *style) | _key(name, is_first=index == 0))
     traces += [_dash(column) for column in COLUMNS[shown]]
     shapes, labels = levels(lines)
-    layout = blank_layout(height) | {
+    for label in labels:
+        label |= {"yanchor": "bottom", "font": label["font"] | FONT}  # above its line, where no curve should be
+    layout = blank_layout(height)
+    layout |= {
         "hovermode": "closest",
+        "legend": layout["legend"] | {"font": FONT},
         "shapes": shapes,
         "annotations": labels,
         "xaxis": {"title": {"text": AXES[x]}, "rangemode": "tozero"},
@@ -66,8 +73,8 @@ def _curve(metrics: pd.DataFrame, x: Axis, column: str, line: dict[str, Any], ma
         "mode": "lines+markers",
         "x": rows[x].to_numpy(),
         "y": rows[column].to_numpy(),
-        "line": {**line, "width": 2, "dash": DASHES[column]},
-        "marker": {"size": 5, "symbol": marker},
+        "line": {**line, "dash": DASHES[column]},
+        "marker": {"size": 3 + line["width"], "symbol": marker},
         "hovertemplate": f"{NAMES[column]} %{{y:.3f}} at %{{x:,.6~g}}",
     }
 

@@ -56,10 +56,13 @@ def panel(run: Run, name: str) -> None:
     found = repetition(run)
     live = found is not None and not found[1].has_ended
     again = Offer(f"run {found[0]}", found[1]) if found else None
-    st.fragment(_look, run_every=POLL_SECONDS if live else None)(Offer(name, run), again)
-    if not live:
-        _offer(run)
-    st.caption(WHY + (WHY_REFERENCE if run.train_config.reference else ""))
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.fragment(_look, run_every=POLL_SECONDS if live else None)(Offer(name, run), again)
+    with right:
+        if not live:
+            _offer(run)
+        st.caption(WHY + (WHY_REFERENCE if run.train_config.reference else ""))
 
 
 def repetition(run: Run) -> tuple[int, Run] | None:
@@ -76,31 +79,28 @@ def _recipe(run: Run) -> tuple[str, GPTConfig, TrainConfig]:
 
 
 def _look(first: Offer, again: Offer | None) -> None:
-    """What the digits hang on, and the verdict; drawn again and again while the repetition is under way."""
+    """The verdict, and what the digits hang on; drawn again and again while the repetition is under way."""
     try:
         runs = [compared.look(offer) for offer in (first, again) if offer]
     except FileNotFoundError:  # deleted under our eyes: the whole page finds what is left
         st.rerun()
-    columns = {run.name: comparison.circumstances(run) for run in runs}
-    table = pd.DataFrame(columns, dtype=object).map(_say).rename(index=LABELS)
-    st.dataframe(table, key="compare_circumstances")
-    if len(runs) < 2:
-        return
-    one, other = runs
-    _progress(other)
-    if len(other.metrics):
-        st.markdown(f"**Verdict.** {verdict(one, other)}")
+    if len(runs) == 2:
+        _verdict(*runs)
+    table = pd.DataFrame({run.name: comparison.circumstances(run) for run in runs}, dtype=object)
+    st.dataframe(table.map(_say).rename(index=LABELS), key="compare_circumstances")
+
+
+def _verdict(one: Compared, other: Compared) -> None:
+    """How far the repetition is, and whether its digits hold so far."""
     ended = other.state in ENDED
+    if not ended:
+        st.caption(f"{other.name.capitalize()} repeats it: {other.state}, {len(other.metrics):,} updates done.")
+    if ended or len(other.metrics):
+        st.markdown(f"**Verdict.** {verdict(one, other)}")
     if ended and st.session_state.pop("compare_repeating", None) == other.name:
         st.rerun()  # the whole page, so that polling stops
     if not ended:
         st.session_state["compare_repeating"] = other.name
-
-
-def _progress(run: Compared) -> None:
-    """How far a repetition is."""
-    if run.state not in ENDED:
-        st.caption(f"{run.name.capitalize()} repeats it: {run.state}, {len(run.metrics):,} updates done.")
 
 
 def verdict(one: Compared, other: Compared) -> str:
@@ -124,14 +124,6 @@ def _say(value: Any) -> str:
 
 def _offer(run: Run) -> None:
     """The button, and what pressing it costs."""
-    seconds = expected_seconds(run)
-    took = run.status.get("seconds")
-    before = (
-        ""
-        if took is None
-        else f" The first time it took {settings.in_time(took)}"
-        + (", on another machine." if thread.is_recorded(run) else ".")
-    )
     st.button(
         "Run again and compare",
         icon=":material/replay:",
@@ -140,14 +132,21 @@ def _offer(run: Run) -> None:
         args=(run,),
         disabled=not run.has_ended,
     )
-    st.caption(
-        f"The same text, model and settings once more, on {run.train_config.threads or cores()} threads: about "
-        f"{settings.in_time(seconds)} here ({seconds:,.0f} s by estimate).{before}"
-        if run.has_ended
-        else "It can be run again once it has ended."
-    )
+    st.caption(_cost(run) if run.has_ended else "It can be run again once it has ended.")
     if refused := st.session_state.pop(REFUSED, None):
         frame.refuse(ValueError(refused))
+
+
+def _cost(run: Run) -> str:
+    """What a repetition takes, said before it is begun."""
+    seconds, took = expected_seconds(run), run.status.get("seconds")
+    threads = run.train_config.threads or cores()
+    before = "" if took is None else f" The first time took {settings.in_time(took)}"
+    return (
+        f"The same text, model and settings once more, on {threads} thread{'s' * (threads != 1)}: about "
+        f"{settings.in_time(seconds)} here, {seconds:,.1f} s by estimate.{before}"
+        + ((", on another machine." if thread.is_recorded(run) else ".") if before else "")
+    )
 
 
 def expected_seconds(run: Run) -> float:

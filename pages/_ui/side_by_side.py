@@ -23,6 +23,7 @@ from pages._ui.live import POLL_SECONDS
 comparison_curves = st.cache_resource(max_entries=64, show_spinner=False)(figures.comparison_curves)
 
 LABELS = controls.LABELS | shape.LABELS | {"text_sha256": "Text's fingerprint", "qkv_bias": "Bias in q, k, v"}
+SMALLEST_SHOWN = 0.0005  # nats; less is 0 in three digits
 EMPTY = {  # what an empty setting means
     "steps": "by epochs",
     "epochs": "by steps",
@@ -82,7 +83,7 @@ def _figure(runs: Sequence[Compared], x: Axis, shown: Shown) -> None:
     lines = {f"a blind guess, ln {size:,}:": uniform_loss(size) for size in sizes}
     figure = comparison_curves(compared.evaluated(runs), lines, x, shown)
     camera = {"format": st.session_state.get("compare_image", "svg"), "filename": "runs-compared"}
-    config = {"displayModeBar": True, "displaylogo": False, "toImageButtonOptions": camera}
+    config = {"displaylogo": False, "toImageButtonOptions": camera}
     st.plotly_chart(figure, key="compare_curves", config=config, alt=_in_words(runs, shown))
     if missing := [run.name for run in runs if x not in run.metrics]:
         st.text(f"Not drawn, because no times were recorded: {', '.join(missing)}")
@@ -112,22 +113,22 @@ def _judged(runs: Sequence[Compared]) -> None:
 
 
 def _results(runs: Sequence[Compared]) -> None:
-    st.markdown("**What came of them**")
+    st.markdown("**What came of them**, losses in nats a token")
     number = st.column_config.NumberColumn
     st.dataframe(
-        comparison.results(runs),
+        comparison.results(runs).dropna(axis="columns", how="all"),
         hide_index=True,
         key="compare_results",
         column_config={
             "run": "Run",
-            "state": "State",
-            "updates": number("Updates", format="localized"),
-            "best_validation": number("Best validation loss", format="%.3f", help="Nats a token."),
+            "best_validation": number("Best validation", format="%.3f"),
             "best_step": number("at step", format="localized"),
-            "train_loss": number("Last training loss", format="%.3f", help="Nats a token, in evaluation mode."),
-            "val_loss": number("Last validation loss", format="%.3f", help="Nats a token."),
+            "train_loss": number("Last training", format="%.3f", help="In evaluation mode: without dropout."),
+            "val_loss": number("Last validation", format="%.3f"),
+            "updates": number("Updates", format="localized"),
             "seconds": number("Seconds", format="%.1f", help="On the machine that it ran on; not kept of a curve."),
-            "tokens_a_second": number("Tokens a second", format="localized"),
+            "tokens_a_second": number("Tokens/s", format="%.0f"),
+            "state": "State",
         },
     )
 
@@ -168,10 +169,13 @@ def notices(runs: Sequence[Compared]) -> list[str]:
     bests = comparison.results(runs).dropna(subset="best_validation").sort_values("best_validation")
     if len(bests) > 1:
         first, last = bests.iloc[0], bests.iloc[-1]
+        behind = last["best_validation"] - first["best_validation"]
         found.append(
             f"Best of all is {frame.plain(first['run'])}, with a validation loss of {first['best_validation']:.3f} "
             f"nats a token at step {first['best_step']:,}; the best moment of {frame.plain(last['run'])} is "
-            f"{last['best_validation'] - first['best_validation']:.3f} nats worse."
+            f"{behind:.3f} nats worse."
+            if behind >= SMALLEST_SHOWN
+            else f"At its best each of them has a validation loss of {first['best_validation']:.3f} nats a token."
         )
     return found
 

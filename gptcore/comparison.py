@@ -241,7 +241,7 @@ def as_csv(table: pd.DataFrame) -> bytes:
     """
     plain = table.map(_harmless).rename(columns=_harmless, index=_harmless)
     named = plain.index.name is not None
-    return plain.to_csv(index=named, lineterminator="\n").encode("utf-8", "replace")
+    return plain.to_csv(index=named, lineterminator="\n").encode()
 
 
 def _harmless(cell: Any) -> Any:

@@ -39,7 +39,13 @@ class Offer(NamedTuple):
         """The name as it is chosen by; of a run that was trained here also its state and its text."""
         if isinstance(self.source, Recording) or thread.is_recorded(self.source):
             return self.name
-        return f"{self.name}, {self.source.status['state']} · {self.source.config['text']['title']}"
+        return f"{self.name}, {self.source.status['state']} · {_title(self.source)}"
+
+
+def _title(run: Run) -> str:
+    """A text's title; a file's name may hold bytes that are no characters, which no table and no message can carry."""
+    title: str = run.config["text"]["title"]
+    return title.encode("utf-8", "replace").decode()
 
 
 def offers() -> dict[str, Offer]:
@@ -125,7 +131,7 @@ def look(offer: Offer) -> Compared:
     config = source.config
     return Compared(
         name=offer.name,
-        text=config["text"]["title"],
+        text=_title(source),
         sha256=config["text"]["sha256"],
         model=_shape(source.folder),
         training=source.train_config,

@@ -9,6 +9,7 @@ number of digits give another sum when they are added in another order, as other
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -237,11 +238,12 @@ def as_csv(table: pd.DataFrame) -> bytes:
     r"""A table as a file for a spreadsheet; a text that it would take for a formula gets an apostrophe in front.
 
     >>> as_csv(pd.DataFrame({"run": ["=1+1"], "loss": [-0.5]}))
-    b"run,loss\n'=1+1,-0.5\n"
+    b'"run","loss"\n"\'=1+1",-0.5\n'
     """
     plain = table.map(_harmless).rename(columns=_harmless, index=_harmless)
     named = plain.index.name is not None
-    return plain.to_csv(index=named, lineterminator="\n").encode()
+    # Every text between quotes: without them a lone carriage return would begin a new line, and what follows a cell.
+    return plain.to_csv(index=named, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode()
 
 
 def _harmless(cell: Any) -> Any:

@@ -36,10 +36,10 @@ class Offer(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The name as it is chosen by; of a run that was trained here also its state and its text."""
+        """What it is chosen by: of a run that was trained here also its text; never what changes while it is chosen."""
         if isinstance(self.source, Recording) or thread.is_recorded(self.source):
             return self.name
-        return f"{self.name}, {self.source.status['state']} · {_title(self.source)}"
+        return f"{self.name} · {_title(self.source)}"
 
 
 def _title(run: Run) -> str:

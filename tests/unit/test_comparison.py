@@ -300,7 +300,7 @@ def test_the_curves_in_long_form_hold_every_loss_once() -> None:
 
 def test_a_table_of_runs_without_a_step_has_its_columns() -> None:
     assert curves_table([run("a", rows([]))]).empty
-    assert as_csv(curves_table([])).startswith(b"run,step,")
+    assert as_csv(curves_table([])).startswith(b'"run","step",')
 
 
 def test_a_file_gives_back_the_losses_to_the_last_bit() -> None:

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import classroom, memorization, runs, steps
+from benchmarks import classroom, memorization, pages, runs, steps
 
-PARTS = {"steps": steps.main, "runs": runs.main, "classroom": classroom.main, "memorization": memorization.main}
+PARTS = {
+    "steps": steps.main,
+    "runs": runs.main,
+    "pages": pages.main,
+    "classroom": classroom.main,
+    "memorization": memorization.main,
+}
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ class Student:
 
     Attributes:
         page: The page's name in the address.
+        run: The run that the address names, where it names one.
         buttons: Ids of the buttons met so far; each ends with the button's key.
         captions: Small print on screen since the last answer.
         chart: What a screen reader is told of the last chart.
@@ -36,6 +37,7 @@ class Student:
 
     port: int
     page: str
+    run: str = ""
     buttons: set[str] = field(default_factory=set)
     captions: list[str] = field(default_factory=list)
     chart: str = ""
@@ -65,6 +67,10 @@ class Student:
         name = next(widget for widget in self.buttons if widget.endswith(key))
         await self._ask(pressed=name)
 
+    async def look_again(self) -> None:
+        """Have the whole page drawn anew, as a moved control does."""
+        await self._ask()
+
     async def poll(self) -> None:
         """Let every part of the page that asks for it be drawn again, once, as a browser does at its interval."""
         for fragment in list(self._fragments):
@@ -82,6 +88,8 @@ class Student:
         message.rerun_script.page_script_hash = self._hash
         if not self._hash:
             message.rerun_script.page_name = self.page
+        if self.run:
+            message.rerun_script.query_string = f"run={self.run}"
         if fragment:
             message.rerun_script.fragment_id = fragment
             message.rerun_script.is_auto_rerun = True

@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gptcore import overfitting
 from gptcore.config import GPTConfig, TrainConfig, to_json
@@ -23,6 +25,7 @@ from gptcore.parameters import count_parameters
 MOST_RUNS = 5  # at once: more curves in one figure can't be told apart
 CURVES = {"batch_loss": "batch", "train_loss": "training", "val_loss": "validation"}
 NUMBERS = {**{name: f"{curve} loss" for name, curve in CURVES.items()}, "grad_norm": "gradient length", "lr": "rate"}
+Column = NDArray[np.float64]
 FORMULA_SIGNS = ("=", "+", "-", "@")  # with them a spreadsheet begins to calculate
 
 
@@ -86,7 +89,8 @@ def results(runs: Sequence[Compared]) -> pd.DataFrame:
 
 def _result(run: Compared) -> dict[str, Any]:
     rows = run.metrics
-    looked: list[dict[str, Any]] = rows[rows["train_loss"].notna()].to_dict("records")  # type: ignore[assignment]
+    found = rows.loc[rows["train_loss"].notna(), ["step", "epoch", "train_loss", "val_loss"]]
+    looked: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
     looks = overfitting.evaluations(looked)
     best = overfitting.best(looks) if looks else None
     last = looked[-1] if looked else {}
@@ -149,32 +153,36 @@ def same_run(first: Compared, second: Compared) -> Sameness:
     Seconds are left out: no two runs take the same time. A loss that only one of them measured at a step is no
     difference. A recording that keeps only some digits is held to these.
     """
-    pairs = first.metrics.merge(second.metrics, on="step", suffixes=("_1", "_2"))
+    here, there = first.metrics, second.metrics
+    steps, mine, others = np.intersect1d(here["step"], there["step"], return_indices=True)
     digits = {**first.digits, **second.digits}
-    apart = pd.DataFrame(
-        {name: _apart(pairs[f"{name}_1"], pairs[f"{name}_2"], digits.get(name)) for name in NUMBERS}
-    ).set_axis(pairs["step"].to_numpy())
-    losses = apart[list(CURVES)].max(axis=1)
-    differ = apart[(apart > 0).any(axis=1)]
-    number = str((differ.iloc[0] > 0).idxmax()) if len(differ) else ""
+    apart = {
+        name: _apart(here[name].to_numpy(float)[mine], there[name].to_numpy(float)[others], digits.get(name))
+        for name in NUMBERS
+    }
+    losses = np.max([apart[name] for name in CURVES], axis=0)
+    parted = np.flatnonzero(np.any([distance > 0 for distance in apart.values()], axis=0))
+    at = int(parted[0]) if len(parted) else None
+    number = "" if at is None else next(name for name in NUMBERS if apart[name][at] > 0)
     return Sameness(
-        steps=len(pairs),
-        alone=len(first.metrics) + len(second.metrics) - 2 * len(pairs),
-        parts_at=int(differ.index[0]) if len(differ) else None,
+        steps=len(steps),
+        alone=len(here) + len(there) - 2 * len(steps),
+        parts_at=None if at is None else int(steps[at]),
         number=number,
-        by=float(differ[number].iloc[0]) if len(differ) else 0.0,
-        most=float(losses.max()) if len(pairs) else 0.0,
-        most_at=int(pairs["step"].iloc[losses.argmax()]) if len(pairs) else -1,
-        last=float(losses.iloc[-1]) if len(pairs) else 0.0,
+        by=0.0 if at is None else float(apart[number][at]),
+        most=float(losses.max(initial=0.0)),
+        most_at=int(steps[losses.argmax()]) if len(steps) else -1,
+        last=float(losses[-1]) if len(steps) else 0.0,
         rounded=bool(digits),
     )
 
 
-def _apart(first: pd.Series, second: pd.Series, digits: int | None) -> pd.Series:
+def _apart(first: Column, second: Column, digits: int | None) -> Column:
     """How far apart two columns are, row by row; 0 where either has no number."""
     if digits is not None:  # Python's own round, as the recording was written: NumPy's is not always the nearest
-        first, second = (column.map(lambda value: round(value, digits)) for column in (first, second))
-    return (first - second).abs().where(first != second, 0.0).fillna(0.0)
+        first, second = (np.array([round(float(value), digits) for value in column]) for column in (first, second))
+    same = (first == second) | np.isnan(first) | np.isnan(second)
+    return np.abs(np.subtract(first, second, out=np.zeros_like(first), where=~same))
 
 
 def in_words(same: Sameness) -> str:

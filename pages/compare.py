@@ -79,15 +79,13 @@ offers = compared.offers()
 chosen = compared.choose(offers)
 if chosen:
     side_by_side.view(chosen)
-    runs = compared.side_by_side(chosen)
     with st.container(horizontal=True):
         with st.popover("Start from these settings", icon=":material/play_arrow:", key="compare_start_box"):
             _start(chosen)
         with st.popover("Download", icon=":material/download:", key="compare_download_box"):
             _downloads(chosen)
-    if len(runs) > 1:
-        frame.notice(*side_by_side.notices(runs))
-        _try_it(*runs[:2])
+    if len(pair := compared.side_by_side(chosen[:2])) > 1:
+        _try_it(*pair)
 else:
     st.info("No run is chosen. Choose one or more above: one's own runs stand first, recorded ones after them.")
 run = thread.run()

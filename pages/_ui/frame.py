@@ -9,6 +9,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -99,9 +100,16 @@ def code_behind(*functions: Callable[..., Any]) -> None:
     """Show the very functions that ran for this page."""
     with st.expander("The code behind this page", icon=":material/code:"):
         for function in functions:
-            source = inspect.unwrap(function)
-            st.caption(f"`{source.__module__}.{source.__qualname__}`")
-            st.code(textwrap.dedent(inspect.getsource(source)), language="python")
+            name, source = _source(function)
+            st.caption(f"`{name}`")
+            st.code(source, language="python")
+
+
+@cache  # as many entries as functions are shown; reading a file anew would cost milliseconds at every look
+def _source(function: Callable[..., Any]) -> tuple[str, str]:
+    """A function's full name and its source text."""
+    inner = inspect.unwrap(function)
+    return f"{inner.__module__}.{inner.__qualname__}", textwrap.dedent(inspect.getsource(inner))
 
 
 def plain(text: str) -> str:

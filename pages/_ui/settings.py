@@ -210,11 +210,14 @@ def in_time(seconds: float) -> str:
 
 def _schedule(settings: Settings) -> None:
     """The learning rate of every step, before the run."""
-    training, total = settings.training, max(1, updates(settings))
+    figure, alt = _drawn_schedule(settings.training, max(1, updates(settings)))
+    st.plotly_chart(figure, key="training_schedule", alt=alt)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _drawn_schedule(training: TrainConfig, total: int) -> tuple[Any, str]:
+    """The figure of so many steps, and what it shows in words."""
     shown = sorted({round(step * (total - 1) / 200) for step in range(201)})
     rates = [learning_rate(step, total, training) for step in shown]
-    st.plotly_chart(
-        schedule_figure(shown, rates),
-        key="training_schedule",
-        alt=f"The learning rate of each step: {rates[0]:g} at first, {max(rates):g} at most, {rates[-1]:g} at the end.",
-    )
+    words = f"{rates[0]:g} at first, {max(rates):g} at most, {rates[-1]:g} at the end."
+    return schedule_figure(shown, rates), f"The learning rate of each step: {words}"

@@ -67,10 +67,13 @@ def _look(chosen: Sequence[Offer], x: Axis, shown: Shown) -> None:
     runs = compared.side_by_side(chosen)
     if len(runs) < len(chosen):  # deleted under our eyes: the whole page finds others
         st.rerun()
-    _figure(runs, x, shown)
+    found, settings = comparison.results(runs), comparison.differences(runs)
+    _figure(runs, x, shown, _in_words(found, shown))
     _judged(runs)
-    _results(runs)
-    _settings(runs)
+    _results(found)
+    if len(runs) > 1:
+        _settings(settings)
+        frame.notice(_cause(comparison.causes(settings)), *_best(found))
     live = compared.is_live(chosen)
     if st.session_state.get("compare_watched") and not live:
         st.session_state["compare_watched"] = False
@@ -78,25 +81,25 @@ def _look(chosen: Sequence[Offer], x: Axis, shown: Shown) -> None:
     st.session_state["compare_watched"] = live
 
 
-def _figure(runs: Sequence[Compared], x: Axis, shown: Shown) -> None:
+def _figure(runs: Sequence[Compared], x: Axis, shown: Shown, alt: str) -> None:
     sizes = sorted({run.model.vocab_size for run in runs})
     lines = {f"a blind guess, ln {size:,}:": uniform_loss(size) for size in sizes}
     figure = comparison_curves(compared.evaluated(runs), lines, x, shown)
     camera = {"format": st.session_state.get("compare_image", "svg"), "filename": "runs-compared"}
     config = {"displaylogo": False, "toImageButtonOptions": camera}
-    st.plotly_chart(figure, key="compare_curves", config=config, alt=_in_words(runs, shown))
+    st.plotly_chart(figure, key="compare_curves", config=config, alt=alt)
     if missing := [run.name for run in runs if x not in run.metrics]:
         st.text(f"Not drawn, because no times were recorded: {', '.join(missing)}")
 
 
-def _in_words(runs: Sequence[Compared], shown: Shown) -> str:
+def _in_words(found: pd.DataFrame, shown: Shown) -> str:
     what = "Training and validation loss" if shown == "both" else f"{shown.capitalize()} loss"
     ends = [
         f"{row['run']} ends at {row['train_loss']:.2f} and {row['val_loss']:.2f}"
-        for row in comparison.results(runs).to_dict("records")
+        for row in found.to_dict("records")
         if pd.notna(row["train_loss"]) and pd.notna(row["val_loss"])
     ]
-    return f"{what} of {len(runs)} runs. " + "; ".join(ends)
+    return f"{what} of {len(found)} runs. " + "; ".join(ends)
 
 
 def _judged(runs: Sequence[Compared]) -> None:
@@ -112,11 +115,11 @@ def _judged(runs: Sequence[Compared]) -> None:
         st.warning("These runs are judged by different validation texts: one of them may simply be easier to guess.")
 
 
-def _results(runs: Sequence[Compared]) -> None:
+def _results(found: pd.DataFrame) -> None:
     st.markdown("**What came of them**, losses in nats a token")
     number = st.column_config.NumberColumn
     st.dataframe(
-        comparison.results(runs).dropna(axis="columns", how="all"),
+        found.dropna(axis="columns", how="all"),
         hide_index=True,
         key="compare_results",
         column_config={
@@ -133,10 +136,7 @@ def _results(runs: Sequence[Compared]) -> None:
     )
 
 
-def _settings(runs: Sequence[Compared]) -> None:
-    if len(runs) < 2:
-        return
-    table = comparison.differences(runs)
+def _settings(table: pd.DataFrame) -> None:
     if table.empty:
         st.markdown("**What was set differently**: nothing. Every setting, the text and the seed are the same.")
         return
@@ -163,21 +163,18 @@ def _say(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and name != "seed" else str(value)
 
 
-def notices(runs: Sequence[Compared]) -> list[str]:
-    """What the tables come to, in sentences; needs two runs."""
-    found = [_cause(comparison.causes(comparison.differences(runs)))]
-    bests = comparison.results(runs).dropna(subset="best_validation").sort_values("best_validation")
-    if len(bests) > 1:
-        first, last = bests.iloc[0], bests.iloc[-1]
-        behind = last["best_validation"] - first["best_validation"]
-        found.append(
-            f"Best of all is {frame.plain(first['run'])}, with a validation loss of {first['best_validation']:.3f} "
-            f"nats a token at step {first['best_step']:,}; the best moment of {frame.plain(last['run'])} is "
-            f"{behind:.3f} nats worse."
-            if behind >= SMALLEST_SHOWN
-            else f"At its best each of them has a validation loss of {first['best_validation']:.3f} nats a token."
-        )
-    return found
+def _best(found: pd.DataFrame) -> list[str]:
+    """How far apart the best moments of the runs are, where two or more have one."""
+    bests = found.dropna(subset="best_validation").sort_values("best_validation")
+    if len(bests) < 2:
+        return []
+    first, last = bests.iloc[0], bests.iloc[-1]
+    behind = last["best_validation"] - first["best_validation"]
+    if behind < SMALLEST_SHOWN:
+        return [f"At its best each of them has a validation loss of {first['best_validation']:.3f} nats a token."]
+    worse = f"the best moment of {frame.plain(last['run'])} is {behind:.3f} nats worse."
+    best = f"with a validation loss of {first['best_validation']:.3f} nats a token at step {first['best_step']:,}"
+    return [f"Best of all is {frame.plain(first['run'])}, {best}; {worse}"]
 
 
 def _cause(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from gptcore.recordings import Recording
 from gptcore.runs.store import Run
 from pages._ui import choices, resources, thread
 
-CHOSEN, SEEN = "compare_runs", "compare_seen"
+CHOSEN, OFFERED, SEEN = "compare_runs", "compare_offered", "compare_seen"
 RECORDED = "recorded"
 FIRST = ("curve seed-123", "curve seed-124", "curve seed-125")  # before anything was trained here
 TITLE_SHOWN = 24  # characters of a text's title in a figure's key
@@ -88,11 +88,17 @@ def _still_there(found: Mapping[str, Offer]) -> list[str]:
     st.session_state[SEEN] = run.id
     before = st.session_state.get(CHOSEN)
     kept = [key for key in dict.fromkeys([*new, *(before or [])]) if key in found][:MOST_RUNS]
-    if kept or before == []:
-        return kept
-    mine = [key for key, offer in found.items() if isinstance(offer.source, Run) and key != RECORDED]
-    first = [key for key in FIRST if key in found]
-    return (mine[-MOST_RUNS:] if len(mine) > 1 else [*mine, *first[:1]]) if mine else first
+    untouched = before == st.session_state.get(OFFERED)  # whose runs are whose is known only from the second look on
+    if untouched or not (kept or before == []):
+        st.session_state[OFFERED] = kept = _at_first(found)
+    return kept
+
+
+def _at_first(found: Mapping[str, Offer]) -> list[str]:
+    """What is laid side by side before anybody chose: the newest of one's own runs; one alone beside a recorded one."""
+    mine = [key for key, offer in found.items() if isinstance(offer.source, Run) and key != RECORDED][-MOST_RUNS:]
+    recorded = [key for key in FIRST if key in found]
+    return mine if len(mine) > 1 else [*mine, *recorded[: 1 if mine else None]]
 
 
 def add(run: Run) -> None:

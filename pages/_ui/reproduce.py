@@ -24,6 +24,7 @@ from pages._ui.live import POLL_SECONDS
 
 REFUSED = "compare_refused"
 SHOWN = 40  # characters of a value
+LONG = 120.0  # seconds; from there on a rounded time is told exactly, too
 LABELS = {
     "seed": "Seed",
     "threads": "Threads",
@@ -141,11 +142,12 @@ def _cost(run: Run) -> str:
     """What a repetition takes, said before it is begun."""
     seconds, took = expected_seconds(run), run.status.get("seconds")
     threads = run.train_config.threads or cores()
+    exactly = f" ({seconds:,.0f} s by estimate)" if seconds >= LONG else ", by estimate"
     before = "" if took is None else f" The first time took {settings.in_time(took)}"
+    where = ", on another machine" if thread.is_recorded(run) else ""
     return (
         f"The same text, model and settings once more, on {threads} thread{'s' * (threads != 1)}: about "
-        f"{settings.in_time(seconds)} here, {seconds:,.1f} s by estimate.{before}"
-        + ((", on another machine." if thread.is_recorded(run) else ".") if before else "")
+        f"{settings.in_time(seconds)} here{exactly}.{before and f'{before}{where}.'}"
     )
 
 

@@ -420,7 +420,7 @@ def test_what_a_repetition_takes_is_said_before_it_is_begun(opened: Callable[...
     recorded = Run(thread.RECORDED_RUN)
     seconds = run_seconds(recorded.model_config, recorded.train_config, recorded.status["total_steps"], machine_speed())
     said = prose(page)
-    assert f"{seconds:,.1f} s by estimate. The first time took 29 minutes, on another machine." in said
+    assert f"({seconds:,.0f} s by estimate). The first time took 29 minutes, on another machine." in said
     assert "each evaluation draws random numbers" in said
     assert f"on {cores()} thread" in said
     assert not runs()
@@ -497,7 +497,7 @@ def test_a_title_that_is_not_text_is_shown_all_the_same(opened: Callable[..., Ap
 
 def test_a_run_deleted_under_ones_eyes_leaves_the_others(opened: Callable[..., AppTest], make: Make) -> None:
     first, second = make(), make(lr=0.01)
-    page = opened(first)
+    page = choose(opened(first), second.id, first.id)
     RunStore(runs_home()).delete(second)
     page.run()
     assert not page.exception
@@ -551,6 +551,18 @@ def test_somebody_elses_run_is_on_offer_only_by_its_address_and_is_never_changed
     mine = runs()[-1]
     assert mine.config["owner"] == owner_of(TOKEN)
     assert {path: path.read_bytes() for path in theirs.folder.rglob("*") if path.is_file()} == before
+
+
+def test_ones_own_runs_are_offered_once_the_browser_is_known_and_not_over_a_choice(lesson: Open, make: Make) -> None:
+    runs_made = [make(wait=True, seed=seed) for seed in (1, 2)]
+    page = lesson("compare")  # as on a first request: the browser has not said yet who it is
+    assert page.multiselect(compared.CHOSEN).value == list(compared.FIRST)
+    page.session_state[owner.BROWSER] = TOKEN
+    page.run()
+    assert page.multiselect(compared.CHOSEN).value == [run.id for run in runs_made]
+    choose(page, "curve seed-127")
+    make(wait=True, seed=3)
+    assert page.run().multiselect(compared.CHOSEN).value == ["curve seed-127"]
 
 
 def compared_keys(page: AppTest) -> set[str]:

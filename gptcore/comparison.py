@@ -121,6 +121,11 @@ def causes(table: pd.DataFrame) -> list[str]:
     return ["text"] * ("text_sha256" in differ) + [name for name in differ if name not in follow]
 
 
+def are_judged_alike(runs: Sequence[Compared]) -> bool:
+    """Whether validation losses may be compared: one text, cut at one place, and one vocabulary to guess from."""
+    return len({(run.sha256, run.training.train_fraction, run.model.vocab_size) for run in runs}) <= 1
+
+
 class Sameness(NamedTuple):
     """How two runs compare, line by line.
 

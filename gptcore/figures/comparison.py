@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from gptcore.baselines import uniform_loss
 from gptcore.figures.curves import AXIS_TITLES, levels, thin
 from gptcore.figures.theme import PUBLISHED, RUNS, blank_layout, literal
 
@@ -16,6 +18,8 @@ Axis = Literal["step", "tokens_seen", "epochs_read", "seconds"]
 AXES: dict[Axis, str] = dict(AXIS_TITLES) | {"seconds": "seconds"}
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 FONT = {"family": "sans-serif"}  # an image that is saved can't bring the page's own font along
+THINNEST, RIM = 2.0, 2.4  # pixels; each line is a little wider than the next, so that one beneath its like is seen
+NEAR = 0.6  # nats; lines that are nearer than this share a label
 DASHES = {"train_loss": "solid", "val_loss": "dash"}
 COLUMNS: dict[Shown, tuple[str, ...]] = {
     "both": ("train_loss", "val_loss"),
@@ -27,7 +31,7 @@ NAMES = {"train_loss": "training", "val_loss": "validation"}
 
 def comparison_curves(
     runs: Mapping[str, pd.DataFrame],
-    lines: Mapping[str, float],
+    vocabularies: Iterable[int],
     x: Axis = "step",
     shown: Shown = "both",
     height: int = 400,
@@ -37,22 +41,19 @@ def comparison_curves(
     Args:
         runs: Name to rows of metrics: train_loss, val_loss, and the column that is counted along the axis; a run that
             lacks this column is in the key without a curve.
-        lines: Levels to measure by, name to nats a token, drawn dotted.
+        vocabularies: Their sizes V: what a blind guess costs, ln V, is drawn dotted.
         x: What is counted along the axis.
         shown: Which losses.
         height: Pixels.
     """
     traces: list[dict[str, Any]] = []
     for number, (name, metrics) in enumerate(runs.items()):
-        # Each a little wider than the next: a curve beneath one that is the same can still be seen.
-        width = 2 + 0.9 * (len(runs) - 1 - number)
+        width = THINNEST + RIM * (len(runs) - 1 - number) / max(1, len(runs) - 1)
         style = {"color": RUNS[number % len(RUNS)], "width": width}, MARKERS[number % len(MARKERS)]
         for index, column in enumerate(COLUMNS[shown]):
             traces.append(_curve(metrics, x, column, *style) | _key(name, is_first=index == 0))
     traces += [_dash(column) for column in COLUMNS[shown]]
-    shapes, labels = levels(lines)
-    for label in labels:
-        label |= {"yanchor": "bottom", "font": label["font"] | FONT}  # above its line, where no curve should be
+    shapes, labels = _blind_guesses(vocabularies)
     layout = blank_layout(height)
     layout |= {
         "hovermode": "closest",
@@ -63,6 +64,18 @@ def comparison_curves(
         "yaxis": {"title": {"text": "loss (nats a token)"}, "rangemode": "tozero"},
     }
     return go.Figure({"data": traces, "layout": layout})
+
+
+def _blind_guesses(vocabularies: Iterable[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A dotted line at ln V for each size, with labels above, where no curve should be."""
+    shapes, labels = levels({f"ln {size:,} =": uniform_loss(size) for size in vocabularies})
+    kept: list[dict[str, Any]] = []
+    for label in sorted(labels, key=itemgetter("y"), reverse=True):
+        if kept and kept[-1]["y"] - label["y"] < NEAR:
+            kept[-1]["text"] += f", {label['text']}"
+        else:
+            kept.append(label | {"text": f"a blind guess: {label['text']}", "yanchor": "bottom"})
+    return shapes, [label | {"font": label["font"] | FONT} for label in kept]
 
 
 def _curve(metrics: pd.DataFrame, x: Axis, column: str, line: dict[str, Any], marker: str) -> dict[str, Any]:

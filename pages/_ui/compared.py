@@ -25,7 +25,7 @@ from pages._ui import choices, resources, thread
 CHOSEN, OFFERED, SEEN = "compare_runs", "compare_offered", "compare_seen"
 RECORDED = "recorded"
 FIRST = ("curve seed-123", "curve seed-124", "curve seed-125")  # before anything was trained here
-TITLE_SHOWN = 24  # characters of a text's title in a figure's key
+TITLE_SHOWN = 24  # characters of a text's title in a name
 
 
 class Offer(NamedTuple):
@@ -39,7 +39,7 @@ class Offer(NamedTuple):
         """What it is chosen by: of a run that was trained here also its text; never what changes while it is chosen."""
         if isinstance(self.source, Recording) or thread.is_recorded(self.source):
             return self.name
-        return f"{self.name} · {_title(self.source)}"
+        return f"{self.name} · {_short(_title(self.source))}"
 
 
 def _title(run: Run) -> str:
@@ -109,16 +109,19 @@ def add(run: Run) -> None:
 
 
 def side_by_side(chosen: Sequence[Offer]) -> list[Compared]:
-    """The chosen runs, each named so that it can be told from the others; one deleted in this instant is left out."""
+    """The chosen runs, named so that they can be told apart, also by a text that most of them don't have.
+
+    One that was deleted in this instant is left out.
+    """
     runs: list[Compared] = []
     for offer in chosen:
         with suppress(FileNotFoundError):
             run = look(offer)
             is_taken = run.name in {other.name for other in runs}
             runs.append(replace(run, name=f"{run.name} {len(runs) + 1}") if is_taken else run)
-    if len({run.sha256 for run in runs}) > 1:
-        runs = [replace(run, name=f"{run.name} · {_short(run.text)}") for run in runs]
-    return runs
+    texts = [run.sha256 for run in runs]
+    usual = max(texts, key=texts.count, default="")
+    return [run if run.sha256 == usual else replace(run, name=f"{run.name} · {_short(run.text)}") for run in runs]
 
 
 def _short(title: str) -> str:

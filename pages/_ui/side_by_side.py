@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
 from typing import Any, get_args
 
 import pandas as pd
@@ -73,7 +72,8 @@ def _look(chosen: Sequence[Offer], x: Axis, shown: Shown) -> None:
     _results(found)
     if len(runs) > 1:
         _settings(settings)
-        frame.notice(_cause(comparison.causes(settings)), *_best(found))
+        best = _best(found) if comparison.are_judged_alike(runs) else []
+        frame.notice(_cause(comparison.causes(settings)), *best)
     live = compared.is_live(chosen)
     if st.session_state.get("compare_watched") and not live:
         st.session_state["compare_watched"] = False
@@ -82,9 +82,7 @@ def _look(chosen: Sequence[Offer], x: Axis, shown: Shown) -> None:
 
 
 def _figure(runs: Sequence[Compared], x: Axis, shown: Shown, alt: str) -> None:
-    sizes = sorted({run.model.vocab_size for run in runs})
-    lines = {f"a blind guess, ln {size:,}:": uniform_loss(size) for size in sizes}
-    figure = comparison_curves(compared.evaluated(runs), lines, x, shown)
+    figure = comparison_curves(compared.evaluated(runs), _vocabularies(runs), x, shown)
     camera = {"format": st.session_state.get("compare_image", "svg"), "filename": "runs-compared"}
     config = {"displaylogo": False, "toImageButtonOptions": camera}
     st.plotly_chart(figure, key="compare_curves", config=config, alt=alt)
@@ -102,11 +100,15 @@ def _in_words(found: pd.DataFrame, shown: Shown) -> str:
     return f"{what} of {len(found)} runs. " + "; ".join(ends)
 
 
+def _vocabularies(runs: Sequence[Compared]) -> list[int]:
+    return sorted({run.model.vocab_size for run in runs})
+
+
 def _judged(runs: Sequence[Compared]) -> None:
     """What stands in the way of a comparison."""
-    sizes = sorted({run.model.vocab_size for run in runs})
+    sizes = _vocabularies(runs)
     if len(sizes) > 1:
-        guesses = " and ".join(f"ln {size:,} = {log(size):.2f}" for size in sizes)
+        guesses = " and ".join(f"ln {size:,} = {uniform_loss(size):.2f}" for size in sizes)
         st.warning(
             f"Losses of different vocabularies can't be compared: a blind guess among their tokens costs {guesses} "
             "nats. Compare each curve with its own dotted line."

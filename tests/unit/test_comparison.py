@@ -19,6 +19,7 @@ from gptcore.comparison import (
     CURVES,
     NUMBERS,
     Compared,
+    are_judged_alike,
     as_csv,
     causes,
     circumstances,
@@ -110,6 +111,14 @@ def test_epochs_that_steps_replace_are_no_difference() -> None:
     assert differences([run("a", steps=30, epochs=10), run("b", steps=30, epochs=20)]).empty
     table = differences([run("a", steps=30), run("b", steps=None, epochs=20)])
     assert table.loc["epochs"].tolist() == [None, 20]
+
+
+@pytest.mark.parametrize(
+    "other", [{"sha256": "cd" * 32}, {"train_fraction": 0.8}, {"model": replace(MODEL, vocab_size=900)}]
+)
+def test_runs_of_another_text_cut_or_vocabulary_are_not_judged_alike(other: dict[str, Any]) -> None:
+    assert are_judged_alike([run("a"), run("b", lr=0.1, train_share=0.5)])
+    assert not are_judged_alike([run("a"), run("b", **other)])
 
 
 # ---------------------------------------------------------------------------------------------------------- the results
@@ -321,7 +330,7 @@ def test_a_text_that_would_be_a_formula_is_made_harmless_wherever_it_stands(host
 
 def test_a_run_has_one_colour_training_is_solid_and_validation_dashed() -> None:
     runs = {name: run(name).metrics for name in "abc"}
-    curves = [trace for trace in comparison_curves(runs, {}).data if trace.legendgroup]
+    curves = [trace for trace in comparison_curves(runs, []).data if trace.legendgroup]
     assert [trace.line.color for trace in curves] == [colour for colour in RUNS[:3] for _ in range(2)]
     assert [trace.line.dash for trace in curves] == ["solid", "dash"] * 3
     assert len({trace.marker.symbol for trace in curves}) == 3
@@ -331,21 +340,35 @@ def test_a_run_has_one_colour_training_is_solid_and_validation_dashed() -> None:
 
 @pytest.mark.parametrize(("shown", "dashes"), [("training", ["solid"]), ("validation", ["dash"])])
 def test_one_kind_of_curve_alone_can_be_shown(shown: Any, dashes: list[str]) -> None:
-    figure = comparison_curves({"a": run().metrics}, {"ln V:": 7.0}, shown=shown)
+    figure = comparison_curves({"a": run().metrics}, [1_155], shown=shown)
     curves = [trace for trace in figure.data if trace.legendgroup]
     assert [(trace.line.dash, trace.showlegend) for trace in curves] == [(dash, True) for dash in dashes]
-    assert figure.layout.shapes[0].y0 == 7.0
-    assert figure.layout.annotations[0].text == "ln V: 7.00"
+
+
+def test_a_blind_guess_is_marked_for_each_vocabulary_and_near_ones_share_a_label() -> None:
+    layout = comparison_curves({"a": run().metrics}, [886, 1_155, 50_257]).layout
+    assert [shape.y0 for shape in layout.shapes] == [math.log(886), math.log(1_155), math.log(50_257)]
+    assert [label.text for label in layout.annotations] == [
+        "a blind guess: ln 50,257 = 10.82",
+        "a blind guess: ln 1,155 = 7.05, ln 886 = 6.79",
+    ]
+    assert layout.annotations[1].y == math.log(1_155)
+
+
+def test_an_identical_curve_lies_on_a_wider_one() -> None:
+    widths = [trace.line.width for trace in comparison_curves({name: run().metrics for name in "abc"}, []).data[:6:2]]
+    assert widths == sorted(widths, reverse=True)
+    assert len(set(widths)) == 3
 
 
 def test_a_run_without_times_is_in_the_key_and_not_in_the_figure() -> None:
-    figure = comparison_curves({"a": run().metrics, "b": run().metrics.drop(columns="seconds")}, {}, x="seconds")
+    figure = comparison_curves({"a": run().metrics, "b": run().metrics.drop(columns="seconds")}, [], x="seconds")
     lengths = {trace.name: len(trace.x) for trace in figure.data if trace.showlegend and trace.legendgroup}
     assert lengths == {"a": 2, "b": 0}
     assert figure.layout.xaxis.title.text == "seconds"
 
 
 def test_a_name_is_no_markup_in_the_key() -> None:
-    figure = comparison_curves({"<b>&x": run().metrics}, {})
+    figure = comparison_curves({"<b>&x": run().metrics}, [])
     assert figure.data[0].name == "&lt;b&gt;&amp;x"
     assert "<b>" not in figure.data[0].hovertemplate

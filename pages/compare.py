@@ -89,6 +89,6 @@ if chosen:
 else:
     st.info("No run is chosen. Choose one or more above: one's own runs stand first, recorded ones after them.")
 run = thread.run()
-reproduce.panel(run, offers[compared.key_of(run)].name)
+reproduce.panel(run, offers[run.id].name)
 frame.code_behind(comparison.differences, comparison.results, comparison.same_run, comparison_curves)
 frame.next_lesson("compare")

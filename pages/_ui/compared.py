@@ -24,6 +24,10 @@ from pages._ui import choices, resources, thread
 
 CHOSEN, OFFERED, SEEN = "compare_runs", "compare_offered", "compare_seen"
 RECORDED = "recorded"
+RECORDED_RUNS = {
+    thread.RECORDED_RUN: "the book's model (recorded)",
+    thread.SMALL_RUN: "class preset (recorded)",
+}
 FIRST = ("curve seed-123", "curve seed-124", "curve seed-125")  # before anything was trained here
 TITLE_SHOWN = 24  # characters of a text's title in a name
 
@@ -54,16 +58,11 @@ def offers() -> dict[str, Offer]:
     run = thread.run()
     if run.id not in found and not thread.is_recorded(run):
         found[run.id] = Offer("watched run", run)
-    found[RECORDED] = Offer("124 million parameters (recorded)", Run(thread.RECORDED_RUN))
+    found |= {folder.name: Offer(name, Run(folder)) for folder, name in RECORDED_RUNS.items()}
     for name in recordings.names():
         recording = recordings.load(name)
         found[f"curve {name}"] = Offer(f"{recording.plan.title} (recorded)", recording)
     return found
-
-
-def key_of(run: Run) -> str:
-    """The key under which a run is on offer."""
-    return RECORDED if thread.is_recorded(run) else run.id
 
 
 def choose(found: Mapping[str, Offer]) -> list[Offer]:
@@ -84,7 +83,7 @@ def choose(found: Mapping[str, Offer]) -> list[Offer]:
 def _still_there(found: Mapping[str, Offer]) -> list[str]:
     """What was chosen, as far as it is there; a run that the thread went on with since the last look is added."""
     run = thread.run()
-    new = [run.id] if run.id in found and st.session_state.get(SEEN, run.id) != run.id else []
+    new = [run.id] if not thread.is_recorded(run) and st.session_state.get(SEEN, run.id) != run.id else []
     st.session_state[SEEN] = run.id
     before = st.session_state.get(CHOSEN)
     kept = [key for key in dict.fromkeys([*new, *(before or [])]) if key in found][:MOST_RUNS]
@@ -96,7 +95,8 @@ def _still_there(found: Mapping[str, Offer]) -> list[str]:
 
 def _at_first(found: Mapping[str, Offer]) -> list[str]:
     """What is laid side by side before anybody chose: the newest of one's own runs; one alone beside a recorded one."""
-    mine = [key for key, offer in found.items() if isinstance(offer.source, Run) and key != RECORDED][-MOST_RUNS:]
+    here = {key: offer.source for key, offer in found.items() if isinstance(offer.source, Run)}
+    mine = [key for key, run in here.items() if not thread.is_recorded(run)][-MOST_RUNS:]
     recorded = [key for key in FIRST if key in found]
     return mine if len(mine) > 1 else [*mine, *recorded[: 1 if mine else None]]
 

@@ -23,12 +23,11 @@ comparison_curves = st.cache_resource(max_entries=64, show_spinner=False)(figure
 
 LABELS = controls.LABELS | shape.LABELS | {"text_sha256": "Text's fingerprint", "qkv_bias": "Bias in q, k, v"}
 SMALLEST_SHOWN = 0.0005  # nats; less is 0 in three digits
-EMPTY = {  # what an empty setting means
+EMPTY = {  # what an empty setting means, where it is not just none
     "steps": "by epochs",
     "epochs": "by steps",
     "stride": "one context",
     "min_lr": "constant rate",
-    "grad_clip": "none",
     "sample_prompt": "the text's own",
     "threads": "all",
     "max_minutes": "no limit",
@@ -159,7 +158,7 @@ def label(name: str) -> str:
 def _say(name: str, value: Any) -> str:
     """A setting's value as one reads it."""
     if value is None:
-        return EMPTY[name]
+        return EMPTY.get(name, "none")
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:,}" if isinstance(value, int) and name != "seed" else str(value)

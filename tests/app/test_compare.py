@@ -20,6 +20,7 @@ from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.estimate import machine_speed, run_seconds
 from gptcore.machine import cores
 from gptcore.paths import runs_home
+from gptcore.runs.requests import MOST_WAITING
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.runs.worker import execute
 from pages._ui import compared, frame, owner, resources, side_by_side, thread
@@ -31,6 +32,7 @@ Refusals = Callable[[AppTest], list[str]]
 TOKEN, OTHER = "a" * 32, "b" * 32
 MODEL = MODEL_PRESETS["class"]
 TINY = replace(TRAIN_PRESETS["class"], steps=6, eval_every=2, eval_batches=1, sample_tokens=2)
+BOOK = thread.RECORDED_RUN.name
 HOSTILE = "=HYPERLINK(<b>$x$</b>) :red[x]"
 
 
@@ -203,10 +205,19 @@ def test_the_axis_counts_what_was_chosen(opened: Callable[..., AppTest], make: M
 
 
 def test_the_runs_that_are_chosen_are_the_ones_that_are_drawn(opened: Callable[..., AppTest], drawn: Drawn) -> None:
-    page = choose(opened(), "curve seed-127", compared.RECORDED)
-    assert {name for name, _ in curves(page, drawn)} == {"seed 127 (recorded)", "124 million parameters (recorded)"}
+    page = choose(opened(), "curve seed-127", BOOK)
+    assert {name for name, _ in curves(page, drawn)} == {"seed 127 (recorded)", "the book's model (recorded)"}
     rows = [row["val_loss"] for row in Run(thread.RECORDED_RUN).metrics()[0] if row["val_loss"] is not None]
-    assert curves(page, drawn)["124 million parameters (recorded)", "dash"]["y"] == rows
+    assert curves(page, drawn)["the book's model (recorded)", "dash"]["y"] == rows
+
+
+def test_the_recorded_small_run_is_the_recorded_seed_123_to_the_digits_that_are_kept(
+    opened: Callable[..., AppTest],
+) -> None:
+    page = choose(opened(), thread.SMALL_RUN.name, "curve seed-123")
+    assert "nothing. Every setting, the text and the seed are the same." in prose(page)
+    said = "are identical to the digits that the recording keeps in all 300 steps."
+    assert said in prose(page)
 
 
 def test_no_run_chosen_gives_a_sentence(opened: Callable[..., AppTest]) -> None:
@@ -217,7 +228,7 @@ def test_no_run_chosen_gives_a_sentence(opened: Callable[..., AppTest]) -> None:
 
 
 def test_losses_of_different_vocabularies_are_said_not_to_compare(opened: Callable[..., AppTest], make: Make) -> None:
-    page = choose(opened(make()), compared.RECORDED, "curve seed-123")
+    page = choose(opened(make()), BOOK, "curve seed-123")
     size = offered("seed-123")[0].model.vocab_size
     said = prose(page)
     assert "Losses of different vocabularies can't be compared" in said
@@ -447,13 +458,15 @@ def test_a_repetition_that_the_queue_refuses_is_said_in_a_sentence(
     opened: Callable[..., AppTest], make: Make, refusals: Refusals
 ) -> None:
     first = make()
-    for seed in (1, 2, 3):
+    for seed in range(MOST_WAITING):
         make(wait=True, seed=seed)
     page = opened(first)
     page.button("compare_again").click().run()
     assert not page.exception
-    assert refusals(page) == ["3 of your runs are waiting already: cancel one, or wait until one has started."]
-    assert len(runs()) == 4
+    assert refusals(page) == [
+        f"{MOST_WAITING} of your runs are waiting already: cancel one, or wait until one has started."
+    ]
+    assert len(runs()) == 1 + MOST_WAITING
 
 
 def test_a_repetition_that_does_not_fit_this_machine_is_refused_before_it_is_made(
@@ -490,7 +503,7 @@ def test_a_hostile_title_is_shown_letter_by_letter_in_key_tables_and_files(
 
 def test_a_title_that_is_not_text_is_shown_all_the_same(opened: Callable[..., AppTest], make: Make) -> None:
     run = make(text=Text("own", "bytes \udcff", load_text(OWN_STORY).text[:9_000], "A"))
-    page = choose(opened(run), compared.RECORDED, run.id)
+    page = choose(opened(run), BOOK, run.id)
     assert not page.exception
     assert tables(page)["results"]["run"].tolist()[1] == "run 1 · bytes ?"
 

@@ -40,7 +40,7 @@ def comparison_curves(
 
     Args:
         runs: Name to rows of metrics: train_loss, val_loss, and the column that is counted along the axis; a run that
-            lacks this column is in the key without a curve.
+            lacks this column has no curve.
         vocabularies: Their sizes V: what a blind guess costs, ln V, is drawn dotted.
         x: What is counted along the axis.
         shown: Which losses.

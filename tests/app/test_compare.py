@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -218,6 +219,16 @@ def test_the_recorded_small_run_is_the_recorded_seed_123_to_the_digits_that_are_
     assert "nothing. Every setting, the text and the seed are the same." in prose(page)
     said = "are identical to the digits that the recording keeps in all 300 steps."
     assert said in prose(page)
+
+
+@pytest.mark.parametrize("name", recordings.names())
+def test_every_recorded_curve_can_be_compared_and_its_epochs_are_those_that_were_recorded(name: str) -> None:
+    recording = recordings.load(name)
+    run = compared.look(compared.Offer("it", recording))
+    assert (run.text, run.state) == (load_text(recording.plan.text).title, "recorded")
+    read = run.metrics["epochs_read"]
+    assert [math.ceil(epochs - 1e-9) - 1 for epochs in read] == recording.metrics["epoch"].tolist()
+    assert same_run(run, run).parts_at is None
 
 
 def test_no_run_chosen_gives_a_sentence(opened: Callable[..., AppTest]) -> None:

@@ -361,7 +361,7 @@ def test_an_identical_curve_lies_on_a_wider_one() -> None:
     assert len(set(widths)) == 3
 
 
-def test_a_run_without_times_is_in_the_key_and_not_in_the_figure() -> None:
+def test_a_run_without_times_has_no_curve_against_seconds() -> None:
     figure = comparison_curves({"a": run().metrics, "b": run().metrics.drop(columns="seconds")}, [], x="seconds")
     lengths = {trace.name: len(trace.x) for trace in figure.data if trace.showlegend and trace.legendgroup}
     assert lengths == {"a": 2, "b": 0}

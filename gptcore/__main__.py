@@ -44,6 +44,7 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "grad_clip": float,
     "threads": int,
     "max_minutes": float,
+    "variant": str,
 }
 
 RECORDED_LESSONS = ("seeds", "judges", "floor")  # modules that name their plans in PLANS

@@ -24,6 +24,17 @@ MAX_SEED = 2**63 - 1
 Optimiser = Literal["adamw", "sgd"]
 Precision = Literal["float32", "bfloat16"]
 SampleAt = Literal["epoch", "evaluation"]
+Variant = Literal[
+    "none",
+    "no-mask",
+    "not-shifted",
+    "no-zero-grad",
+    "softmax-twice",
+    "dropout-left-on",
+    "one-batch",
+    "train-as-validation",
+    "shuffled-targets",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,11 @@ class TrainConfig(Checked):
     )
     warmup_steps: int = described(0, "Updates in which the learning rate rises in a line from near zero.", 0, MAX_STEPS)
     min_lr: float | None = described(None, "Where a cosine lets the learning rate end; empty keeps it constant.", 0.0)
+    range_from: float | None = described(
+        None,
+        "Where a range test begins: the rate then grows by one factor a step, up to the peak; empty for none.",
+        0.0,
+    )
     grad_clip: float | None = described(None, "Gradients longer than this are shortened to it; empty leaves them.", 0.0)
     train_fraction: float = described(0.9, "Where the text is cut: what lies before is trained on.", 0.0, 1.0)
     train_share: float = described(
@@ -108,16 +124,27 @@ class TrainConfig(Checked):
     )
     reference: bool = described(False, "Follow the book digit for digit: its data order, its plain optimiser.")
     seed: int = described(123, "Start of the random numbers: the same seed gives the same run.", 0, MAX_SEED)
+    variant: Variant = described(
+        "none",
+        "A deliberate change: a mistake to know by its curve, or a check of the code.",
+        choices=get_args(Variant),
+    )
 
     def _check_together(self) -> None:
         if self.grad_clip == 0:
             raise ValueError("grad_clip=0 would stop all learning; leave it empty for no clipping")
+        if self.range_from is not None and not 0 < self.range_from < self.lr:
+            raise ValueError(f"range_from={self.range_from:g} is not between 0 and the peak, lr={self.lr:g}")
+        if self.range_from is not None and (self.warmup_steps or self.min_lr is not None):
+            raise ValueError("a range test (range_from) has a schedule of its own: leave out warmup_steps and min_lr")
         if self.compact_vocab and self.end_of_text:
             raise ValueError(
                 "compact_vocab and end_of_text exclude each other: special tokens need the full vocabulary"
             )
         if self.reference and (self.optimiser != "adamw" or self.precision != "float32" or self.compact_vocab):
             raise ValueError("a reference run needs optimiser=adamw, precision=float32 and the full vocabulary")
+        if self.reference and self.variant != "none":
+            raise ValueError(f"a reference run follows the book: it takes no variant, and variant={self.variant}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,10 @@ def begin(text: Text, model_config: GPTConfig, config: TrainConfig) -> Session:
 
     Raises:
         TextError: The text is too short for these settings; the message holds the numbers.
+        ValueError: The run is changed on purpose, and these lines are those of one that is not.
     """
+    if config.variant != "none":
+        raise ValueError(f"variant={config.variant} changes the lines of an update; look into a run without one")
     data = prepare(text, model_config, config)
     with alone():
         return Session(new_state(model_config, config, data), torch.get_rng_state())

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 import torch
@@ -31,6 +31,7 @@ from gptcore.model import GPTModel
 from gptcore.records import DivergedError, Record, Sample, StepRecord, StoppedError, UntrainedRecord
 from gptcore.sampling import generate
 from gptcore.schedule import learning_rate
+from gptcore.variants import VARIANTS, Unchanged
 from gptcore.windows import make_windows
 
 SGD_MOMENTUM = 0.9
@@ -45,6 +46,7 @@ class TrainingState:
         step: Updates done.
         order: The order of windows in the epoch that is under way, (windows,), int64.
         seconds: Time spent so far.
+        variant: A deliberate change of this run; nearly always none.
     """
 
     model: GPTModel
@@ -54,11 +56,18 @@ class TrainingState:
     step: int = 0
     order: Tensor | None = None
     seconds: float = 0.0
+    variant: Unchanged = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.variant = VARIANTS[self.config.variant]
+        self.data = self.variant.data(self.data)
+        self.variant.change_model(self.model)
+        self.variant.change_optimiser(self.optimiser)
 
     def windows(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one part of the text, both (windows, T)."""
         T = self.model.config.context_length
-        return make_windows(ids, T, self.config.stride or T)
+        return self.variant.windows(*make_windows(ids, T, self.config.stride or T))
 
     @property
     def batches_per_epoch(self) -> int:
@@ -90,7 +99,7 @@ def new_state(model_config: GPTConfig, config: TrainConfig, data: TrainingData) 
 
 def batch_loss(state: TrainingState, inputs: Tensor, targets: Tensor) -> Tensor:
     """The mean loss of a batch: logits then cross-entropy, or both in one where a run need not be the book's."""
-    if state.config.reference:
+    if state.config.reference or state.variant.plain_loss:
         return mean_loss(state.model(inputs), targets)
     return fast.fused_loss(state.model, inputs, targets, state.config.precision)
 
@@ -130,14 +139,15 @@ def update(state: TrainingState, inputs: Tensor, targets: Tensor) -> tuple[float
 def next_batch(state: TrainingState) -> tuple[Tensor, Tensor]:
     """The windows of the next update, (B, T) each; a new epoch begins with a new order."""
     inputs, targets = state.windows(state.data.train_ids)
-    epoch, position = divmod(state.step, state.batches_per_epoch)
+    step = state.variant.batch_number(state.step)
+    epoch, position = divmod(step, state.batches_per_epoch)
     if state.order is None or position == 0:
         reference = state.config.reference
         state.order = (
             book_shuffled_order(len(inputs)) if reference else epoch_order(len(inputs), state.config.seed, epoch)
         )
     chosen = state.order[position * state.config.batch_size :][: state.config.batch_size]
-    return inputs[chosen], targets[chosen]
+    return inputs[chosen], state.variant.targets(targets[chosen], state.config.seed, step)
 
 
 def never() -> bool:

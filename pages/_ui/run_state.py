@@ -43,6 +43,8 @@ def draw(run: Run, rows: pd.DataFrame) -> None:
         words.append(f"{seconds:,.0f} s, {rows['tokens_seen'].iloc[-1] / seconds:,.0f} tokens a second")
         if state == "running" and total:
             words.append(f"about {seconds / done * (total - done):,.0f} s to go")
+    if (variant := run.train_config.variant) != "none":
+        words.append(f"deliberately changed: {variant}")
     if not thread.is_recorded(run) and not requests.is_of(run, owner.names()):
         words.append("somebody else's run: you may watch it")
     left, right = st.columns([4, 1], vertical_alignment="center")

@@ -200,6 +200,7 @@ def test_every_setting_can_be_said_and_goes_before_the_presets(tmp_path: Path, s
         "grad_clip": 0.5,
         "threads": 1,
         "max_minutes": 5.0,
+        "variant": "no-mask",
     }
     arguments = [part for name, value in said.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     assert cli.main(["train", "--text", story, "--out", str(out), *arguments]) == 0

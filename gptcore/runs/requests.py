@@ -16,7 +16,7 @@ from gptcore.runs.queue import PROCESS_BYTES, WAITING, look, needs
 from gptcore.runs.store import Run, RunStore
 from gptcore.windows import window_counts
 
-MOST_WAITING = 3  # runs of one owner
+MOST_WAITING = 5  # runs of one owner: as many as a sweep of learning rates needs
 
 
 class QueueError(ValueError):

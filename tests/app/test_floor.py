@@ -162,10 +162,10 @@ def test_the_button_queues_the_recorded_settings_on_the_chosen_share(page: AppTe
     assert any("queued" in caption.value for caption in page.caption)
 
 
-def test_the_fourth_waiting_run_is_refused_in_a_sentence(page: AppTest, refusals: Callable[..., list[str]]) -> None:
-    for _ in range(4):
+def test_the_sixth_waiting_run_is_refused_in_a_sentence(page: AppTest, refusals: Callable[..., list[str]]) -> None:
+    for _ in range(6):
         page.button(key="floor_train").click().run()
-    assert any("3 of your runs are waiting already" in sentence for sentence in refusals(page))
+    assert any("5 of your runs are waiting already" in sentence for sentence in refusals(page))
 
 
 def test_ones_own_run_takes_the_recorded_ones_place(

@@ -439,11 +439,11 @@ def test_ones_own_runs_can_be_told_apart_and_returned_to(lesson: Open) -> None:
     assert page.session_state[thread.RUN] == first.id
 
 
-def test_the_fourth_waiting_run_is_refused_in_a_sentence(page: AppTest, refusals: Refusals) -> None:
-    for _ in range(4):
+def test_the_sixth_waiting_run_is_refused_in_a_sentence(page: AppTest, refusals: Refusals) -> None:
+    for _ in range(6):
         train(page)
-    assert len(runs()) == 3
-    assert refusals(page) == ["3 of your runs are waiting already: cancel one, or wait until one has started."]
+    assert len(runs()) == 5
+    assert refusals(page) == ["5 of your runs are waiting already: cancel one, or wait until one has started."]
 
 
 # ---------------------------------------------------------------------------------------------------- while it goes on

@@ -53,14 +53,14 @@ def test_thirty_students_submit_at_once_and_all_their_runs_are_trained(store: Ru
     assert all(len(losses(run)) == SHORT.steps for run in runs)
 
 
-def test_of_200_runs_that_one_student_submits_three_wait_and_the_others_are_refused(store: RunStore) -> None:
+def test_of_200_runs_that_one_student_submits_five_wait_and_the_others_are_refused(store: RunStore) -> None:
     greedy = owner_of("greedy")
     answers = at_once([lambda: submit(store, STORY, MODEL, SHORT, greedy) for _ in range(8)] * 25)
     refusals = [answer for answer in answers if isinstance(answer, QueueError)]
     assert len(list(store)) == MOST_WAITING
     assert len(refusals) == 200 - MOST_WAITING
     assert {str(refusal) for refusal in refusals} == {
-        "3 of your runs are waiting already: cancel one, or wait until one has started"
+        "5 of your runs are waiting already: cancel one, or wait until one has started"
     }
 
 

@@ -54,17 +54,17 @@ def test_the_number_of_threads_is_written_down_so_that_load_changes_no_result(
     assert submit(runs, STORY, MODEL, replace(SETTINGS, threads=asked)).train_config == replace(SETTINGS, threads=kept)
 
 
-def test_the_fourth_waiting_run_of_an_owner_is_refused_and_others_are_not(runs: RunStore) -> None:
-    for _ in range(3):
+def test_the_sixth_waiting_run_of_an_owner_is_refused_and_others_are_not(runs: RunStore) -> None:
+    for _ in range(5):
         submit(runs, STORY, MODEL, SETTINGS, ANNA)
-    with pytest.raises(QueueError, match=r"^3 of your runs are waiting already: cancel one, or wait until "):
+    with pytest.raises(QueueError, match=r"^5 of your runs are waiting already: cancel one, or wait until "):
         submit(runs, STORY, MODEL, SETTINGS, ANNA)
-    assert len(folders(runs)) == 3
+    assert len(folders(runs)) == 5
     submit(runs, STORY, MODEL, SETTINGS, BEN)
 
 
 def test_only_what_waits_counts(runs: RunStore) -> None:
-    states = ("running", "done", "failed", "cancelled", "queued", "interrupted", "queued")
+    states = ("running", "done", "failed", "cancelled", "queued", "interrupted", "queued", "interrupted", "queued")
     made = []
     for state in states:
         made.append(submit(runs, STORY, MODEL, SETTINGS, ANNA))
@@ -79,11 +79,11 @@ def test_runs_of_nobody_are_not_limited(runs: RunStore) -> None:
     assert len({submit(runs, STORY, MODEL, SETTINGS).id for _ in range(5)}) == 5
 
 
-def test_of_many_requests_of_one_owner_at_once_three_are_granted(
+def test_of_many_requests_of_one_owner_at_once_five_are_granted(
     runs: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A click in each of six tabs: all are checked before the first of them is in the queue."""
-    together = threading.Barrier(6)
+    """A click in each of eight tabs: all are checked before the first of them is in the queue."""
+    together = threading.Barrier(8)
 
     def meet(needed: int, what: str) -> None:
         check_memory(needed, what)
@@ -97,9 +97,9 @@ def test_of_many_requests_of_one_owner_at_once_three_are_granted(
         except QueueError:
             return None
 
-    with ThreadPoolExecutor(6) as pool:
-        granted = [run for run in pool.map(ask, range(6)) if run is not None]
-    assert len(granted) == requests.MOST_WAITING == 3
+    with ThreadPoolExecutor(8) as pool:
+        granted = [run for run in pool.map(ask, range(8)) if run is not None]
+    assert len(granted) == requests.MOST_WAITING == 5
 
 
 def test_a_run_that_cannot_fit_is_refused_with_the_sum(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

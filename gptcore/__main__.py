@@ -47,7 +47,7 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "variant": str,
 }
 
-RECORDED_LESSONS = ("seeds", "judges", "floor")  # modules that name their plans in PLANS
+RECORDED_LESSONS = ("seeds", "judges", "floor", "gallery", "sanity", "rates")  # modules that name their plans in PLANS
 TRAIN_FLAGS = ("reference", "compact_vocab", "end_of_text")
 TRAIN_FIELDS = (*TRAIN_OVERRIDES, *TRAIN_FLAGS)
 MOVABLE = ("epochs", "steps", "max_minutes")  # where a run ends may be moved when it goes on

@@ -39,6 +39,7 @@ LESSONS = (
     Lesson("training", "Learning", "Training", "show_chart", "chapter 5", "What happens while a model learns?"),
     Lesson("overfitting", "Learning", "Over-fitting", "call_split", "chapter 5", "When does learning become reciting?"),
     Lesson("memory", "Learning", "Memory", "psychology", "chapter 5", "What has it learnt by heart?"),
+    Lesson("clinic", "Learning", "Curve clinic", "stethoscope", "chapter 5", "Is this curve normal?"),
     Lesson("compare", "Learning", "Compare", "compare_arrows", "chapter 5", "What did this setting change?"),
     Lesson("floor", "Learning", "Floor", "vertical_align_bottom", "chapter 5", "How low can a loss go?"),
     Lesson("sampling", "Talking", "Sampling", "casino", "chapter 5", "How does a list of scores become a text?"),

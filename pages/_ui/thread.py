@@ -148,7 +148,7 @@ def links() -> list[Link]:
         Link("tokens", f"{counts.tokens:,} tokens"),
         Link("windows", f"{counts.windows:,} windows"),
         Link("parameters", f"{count_parameters(shape):,} parameters"),
-        Link("training", loss, ("loss", "overfitting", "memory", "compare", "floor")),
+        Link("training", loss, ("loss", "overfitting", "memory", "clinic", "compare", "floor")),
         Link("sampling", "text", ("pretrained",)),
     ]
 

@@ -75,7 +75,7 @@ def test_the_strip_lights_the_stretch_of_this_lesson_alone(opened: Opened) -> No
         ["tokens"],
         ["windows"],
         ["parameters"],
-        ["loss", "training", "overfitting", "memory", "compare", "floor"],
+        ["loss", "training", "overfitting", "memory", "clinic", "compare", "floor"],
         ["sampling", "pretrained"],
     ]
     assert [label.startswith("**") for label in strip_of(page)] == [about.key in stretch for stretch in stretches]

@@ -326,11 +326,16 @@ FIRST = TrainConfig(
     seed=99,
 )
 SECOND = TrainConfig(lr=20.0, epochs=2, end_of_text=True, reference=True, seed=2**53 + 5, threads=3)
-STARTS = [(EVERYTHING, FIRST), (replace(EVERYTHING, qkv_bias=False, tie_weights=True), SECOND)]
+THIRD = TrainConfig(steps=60, range_from=1e-5, lr=0.1, variant="one-batch", threads=1)
+STARTS = [
+    (EVERYTHING, FIRST),
+    (replace(EVERYTHING, qkv_bias=False, tie_weights=True), SECOND),
+    (MODEL_PRESETS["class"], THIRD),
+]
 
 
 def test_the_settings_below_leave_no_field_at_its_default() -> None:
-    for kind, configs in ((GPTConfig, [model for model, _ in STARTS]), (TrainConfig, [FIRST, SECOND])):
+    for kind, configs in ((GPTConfig, [model for model, _ in STARTS]), (TrainConfig, [FIRST, SECOND, THIRD])):
         for each in fields(kind):
             assert any(getattr(config, each.name) != each.default for config in configs), each.name
 

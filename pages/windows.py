@@ -26,6 +26,7 @@ n_train, n_validation = len(data.train_ids), len(data.validation_ids)
 left, right = st.columns([2, 5], gap="medium")
 with left:
     chosen = window_controls.choose(n_train)
+    window_controls.take_to_training(chosen)
 T, S, B = chosen.context_length, chosen.stride, chosen.batch_size
 train = window_counts(n_train, T, S, B, chosen.drop_last)
 validation = window_counts(n_validation, T, S, B, drop_last=False)

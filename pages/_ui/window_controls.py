@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import streamlit as st
 
 from gptcore.checked import help_for
-from gptcore.config import GPTConfig, TrainConfig
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
 from gptcore.windows import window_counts
-from pages._ui import thread
+from pages._ui import frame, settings, thread
 from pages._ui.window_view import LEAD_IN, VIEWS, View
 
 
@@ -33,6 +34,27 @@ class Choice(NamedTuple):
     position: int
     view: View
     drop_last: bool
+
+
+def take_to_training(chosen: Choice) -> None:
+    """A button that opens the training lesson with these windows: for the thread's run, or else for the class preset.
+
+    The recorded run that the thread begins with takes half an hour: whoever has trained nothing yet gets a small one.
+    """
+    if not st.button("Train with these windows", icon=":material/play_arrow:", key="windows_train", width="stretch"):
+        return
+    run = thread.run()
+    recorded = thread.is_recorded(run)
+    model = MODEL_PRESETS["class"] if recorded else run.model_config
+    training = TRAIN_PRESETS["class"] if recorded else run.train_config
+    stride = None if chosen.stride == chosen.context_length else chosen.stride
+    settings.start_from(
+        "the windows lesson",
+        thread.text(),
+        replace(model, context_length=chosen.context_length),
+        replace(training, stride=stride, batch_size=chosen.batch_size),
+    )
+    st.switch_page(frame.page_file("training"))
 
 
 def contexts() -> list[int]:
@@ -66,20 +88,20 @@ def choose(train_tokens: int) -> Choice:
     Args:
         train_tokens: Tokens of the training part; they limit which windows there are.
     """
-    settings = thread.training()
+    of_run = thread.training()
     T = _context()
     stride = st.number_input(
         "Stride",
         1,
         4 * max(contexts()),
-        settings.stride,
+        of_run.stride,
         key="windows_stride",
         persist_state="session",
         placeholder=f"context: {T:,}",
         help=help_for(TrainConfig, "stride"),
     )
-    most = max(64, settings.batch_size)
-    _keep_within("windows_batch", 1, most, settings.batch_size)
+    most = max(64, of_run.batch_size)
+    _keep_within("windows_batch", 1, most, of_run.batch_size)
     batch_size = st.slider(
         "Batch size",
         1,

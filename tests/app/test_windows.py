@@ -17,9 +17,12 @@ from gptcore.batches import prepare
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.figures.windows import SHOWN_WINDOWS, Part, stretch_in_view, target_runs, window_strip, windows_in_view
+from gptcore.paths import runs_home
+from gptcore.runs.store import RunStore
 from gptcore.tokenizer import load_tokenizer
 from gptcore.training import new_state, next_batch
 from gptcore.windows import split_text, window_counts
+from pages._ui import frame
 from pages._ui.window_view import SHOWN_COLUMNS, formulas
 
 encode = load_tokenizer().encode
@@ -253,6 +256,21 @@ def test_the_order_is_the_one_in_which_a_run_meets_its_windows(
         assert windows[mine].tolist() == met.tolist()
         state.step += 1
     assert len(points["x"]) == state.batches_per_epoch * batch
+
+
+@pytest.mark.parametrize("stride", [None, 7])
+def test_the_windows_are_taken_to_the_training_lesson_with_one_click(page: AppTest, stride: int | None) -> None:
+    page.select_slider(key="windows_context").set_value(16)
+    page.number_input(key="windows_stride").set_value(stride)
+    page.slider(key="windows_batch").set_value(3).run()
+    page.button("windows_train").click().run()
+    assert not page.exception
+    page.switch_page(frame.page_file("training")).run()  # AppTest stays where it was when a page leads on
+    assert page.selectbox("training_preset").value == "the settings of the windows lesson"
+    page.button("training_start").click().run()
+    (run,) = RunStore(runs_home())
+    assert run.model_config == replace(MODEL_PRESETS["class"], context_length=16)
+    assert run.train_config == replace(TRAIN_PRESETS["class"], stride=stride, batch_size=3)
 
 
 @given(st.integers(1, 400), st.integers(0, 60), SMALL, st.integers(1, 20), SMALL, st.data())

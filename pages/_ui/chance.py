@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -31,7 +33,7 @@ def section(run: Run) -> None:
 def _seeds(run: Run) -> None:
     """The recorded band with the student's own curve in it, where the two can be compared."""
     st.markdown("**The same run with other seeds**")
-    band = seeds.band([recordings.load(plan.name).metrics for plan in seeds.PLANS])
+    band = _band()
     rows, unlike = resources.metrics(run), seeds.differences(run.text, run.model_config, run.train_config)
     compared = not unlike and bool(rows["step"][rows["val_loss"].notna()].isin(band["step"]).any())
     st.plotly_chart(
@@ -44,6 +46,12 @@ def _seeds(run: Run) -> None:
     else:
         st.markdown("The run of the thread has these settings and was not evaluated yet: its curve will be drawn here.")
     st.caption(RULE)
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def _band() -> pd.DataFrame:
+    """Where the recorded seeds lie; the recordings come with the program, so this is worked out once."""
+    return seeds.band([recordings.load(plan.name).metrics for plan in seeds.PLANS])
 
 
 def verdict(placed: Placed) -> str:
@@ -96,7 +104,7 @@ def _judges() -> None:
     st.markdown("**The same weights, judged by more or less text**")
     curves = {plan.title: recordings.load(plan.name).metrics for plan in judges.PLANS}
     st.plotly_chart(
-        judged_curves(curves),
+        _judged(),
         key="chance_judges",
         alt="One recorded run's validation curve, " + ", ".join(curves) + ".",
     )
@@ -117,6 +125,12 @@ def _judges() -> None:
         "Recorded once for each judge, with batches of 2 as in the book. Evaluating changes no weight here: all that "
         "differs is the text that judges. The book's own validation text has one such batch."
     )
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _judged() -> Any:
+    """The figure of the recorded judges, drawn once."""
+    return judged_curves({plan.title: recordings.load(plan.name).metrics for plan in judges.PLANS})
 
 
 def _best_steps(curves: dict[str, pd.DataFrame]) -> str:

@@ -4,7 +4,7 @@ How to read it: ``GPT2Tokenizer`` wraps tiktoken around the rank file in ``asset
 visible character, because a token may be a part of a character and must never be decoded alone for display.
 ``CompactTokenizer`` keeps only the tokens of one text, which makes a classroom model small.
 
-What is left out: how the merges were found, and step-by-step merging. The rank file is OpenAI's (MIT).
+What is left out: how the merges were found, and step-by-step merging (``bpe``). The rank file is OpenAI's (MIT).
 """
 
 from __future__ import annotations
@@ -107,14 +107,17 @@ def group_spans(text: str, ids: Sequence[int], pieces: Sequence[bytes]) -> list[
 class GPT2Tokenizer:
     """GPT-2's 50,257 tokens: 256 bytes, 50,000 merges and one special token.
 
+    Attributes:
+        ranks: Each token but the special one to its id, which is also its rank: the order of learning.
+
     >>> load_tokenizer().encode("Every effort moves you")
     [6109, 3626, 6100, 345]
     """
 
     def __init__(self) -> None:
-        ranks = load_tiktoken_bpe(str(ASSETS / "gpt2.tiktoken"), expected_hash=RANKS_SHA256)
+        self.ranks = load_tiktoken_bpe(str(ASSETS / "gpt2.tiktoken"), expected_hash=RANKS_SHA256)
         self._encoding = tiktoken.Encoding(
-            "gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}
+            "gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=self.ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}
         )
 
     @property

@@ -31,6 +31,7 @@ ROOMS = (
     "published",
     "tokenizer",
     "language",
+    "bpe",
     "corpora",
     "windows",
     "batches",

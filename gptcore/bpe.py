@@ -1,8 +1,8 @@
 """Byte-pair encoding, to be read: how a token is built merge by merge, and how merges are learnt from a text.
 
-How to read it: ``merge_trace`` builds the tokens of one piece as GPT-2 does, and keeps every step; ``encode_by_merging``
-does so for a whole text and is held equal to the library by a test. ``learn_merges`` finds the merges of a text of its
-own: count the pairs, join the most frequent, again and again.
+How to read it: ``merge_trace`` builds the tokens of one piece as GPT-2 does, and keeps every step;
+``encode_by_merging`` does so for a whole text and is held equal to the library by a test. ``learn_merges`` finds the
+merges of a text of its own: count the pairs, join the most frequent, again and again.
 
 What is left out: speed. A step of ``merge_trace`` looks at the whole piece again, which for a piece of n bytes is n²
 work; the library (``tokenizer``) keeps a heap and is written in Rust.

@@ -8,6 +8,7 @@ What is left out: nothing under copyright is bundled or fetched.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -18,16 +19,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gptcore.paths import ASSETS, prepared_text, texts_home
+from gptcore.tokenizer import load_tokenizer
 
 MAX_TEXT_BYTES = 5_000_000
+MAX_TEXT_TOKENS = 2_000_000
 DOWNLOAD_SECONDS = 10
 OWN_STORY = "the-glass-clock"
 LANGUAGE = "a-language-with-a-floor"
 BOOK_PROMPT = "Every effort moves you"
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")  # no text has them: bytes that mean something else
+ENCODING_NAMES = {"latin-1": "Latin-1", "cp1252": "Windows-1252", "utf-16": "UTF-16"}
 
 
 class TextError(ValueError):
     """A text that can't be used; the message says why and what to do."""
+
+
+class EncodingError(TextError):
+    """Bytes that are no UTF-8.
+
+    Attributes:
+        readable_as: Another encoding in which they are a text, of ``ENCODING_NAMES``; None where there is none.
+    """
+
+    def __init__(self, message: str, readable_as: str | None) -> None:
+        super().__init__(message)
+        self.readable_as = readable_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,30 +220,65 @@ def _download(source: Source, path: Path) -> None:
     draft.replace(path)
 
 
-def read_bytes(raw: bytes, name: str, most_bytes: int | None = MAX_TEXT_BYTES) -> Text:
+def readable_as(raw: bytes) -> str | None:
+    r"""An encoding other than UTF-8 in which bytes are a text without control characters.
+
+    Latin-1 has a character for every byte, so that it "reads" pictures, too: their control characters give them away.
+
+    >>> readable_as("D\xe9j\xe0 vu".encode("latin-1")), readable_as(b"\x89PNG\r\n\x1a\n")
+    ('latin-1', None)
+    """
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("latin-1", "cp1252"):
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if not CONTROL.search(text):
+            return encoding
+    return None
+
+
+def _decode(raw: bytes, name: str, encoding: str) -> str:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise EncodingError(
+            f"{name[:60]!r} is not {ENCODING_NAMES.get(encoding, 'UTF-8')} text: byte {error.start:,} is "
+            f"0x{raw[error.start]:02x}; save it as UTF-8 (plain text) and try again",
+            readable_as(raw),
+        ) from error
+
+
+def _check_tokens(text: str, name: str) -> None:
+    """Refuse what has too many tokens; a text has at most as many as it has bytes, so few have to be counted."""
+    if len(text.encode("utf-8")) <= MAX_TEXT_TOKENS:
+        return
+    tokens = len(load_tokenizer().encode(text))
+    if tokens > MAX_TEXT_TOKENS:
+        raise TextError(f"{name[:60]!r} has {tokens:,} tokens; the limit is {MAX_TEXT_TOKENS:,}")
+
+
+def read_bytes(raw: bytes, name: str, most_bytes: int | None = MAX_TEXT_BYTES, encoding: str = "utf-8") -> Text:
     r"""Turn a file's bytes into a text.
 
     Args:
         raw: The file's content.
         name: Its name, for messages and for the screen.
-        most_bytes: The limit for what visitors bring; None lifts it.
+        most_bytes: The limit for what visitors bring, who are also held to MAX_TEXT_TOKENS; None lifts both.
+        encoding: How characters are written in it: UTF-8, or what an ``EncodingError`` offered.
 
     Raises:
-        TextError: Over the limit, not UTF-8, or nothing but white space.
+        TextError: Over a limit, or nothing but white space.
+        EncodingError: Not a text in this encoding.
 
     >>> read_bytes(b"\xef\xbb\xbfOne\r\nTwo", "a.txt").notes
     ('a byte-order mark was removed', 'Windows line ends became plain ones')
     """
     if most_bytes is not None and len(raw) > most_bytes:
         raise TextError(f"{name[:60]!r} has {len(raw):,} bytes; the limit is {most_bytes:,}")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TextError(
-            f"{name[:60]!r} is not UTF-8 text: byte {error.start:,} is 0x{raw[error.start]:02x}; "
-            "save it as UTF-8 (plain text) and try again"
-        ) from error
-    notes = []
+    text = _decode(raw, name, encoding)
+    notes = [f"its bytes were taken for {ENCODING_NAMES[encoding]}"] if encoding in ENCODING_NAMES else []
     if text.startswith("\ufeff"):
         text = text.removeprefix("\ufeff")
         notes.append("a byte-order mark was removed")
@@ -235,6 +287,8 @@ def read_bytes(raw: bytes, name: str, most_bytes: int | None = MAX_TEXT_BYTES) -
         notes.append("Windows line ends became plain ones")
     if not text.strip():
         raise TextError(f"{name[:60]!r} holds nothing but white space, so there is nothing to learn from")
+    if most_bytes is not None:
+        _check_tokens(text, name)
     beginning = " ".join(text.split()[:4])[:60]
     key = "own-" + hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
     return Text(key, name[:60], text, beginning, tuple(notes))

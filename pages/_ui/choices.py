@@ -5,7 +5,17 @@ from __future__ import annotations
 import streamlit as st
 
 from gptcore.config import MODEL_PRESETS, GPTConfig
-from gptcore.corpora import CATALOGUE, MAX_TEXT_BYTES, TextError, is_at_hand, load_text, read_bytes
+from gptcore.corpora import (
+    CATALOGUE,
+    ENCODING_NAMES,
+    MAX_TEXT_BYTES,
+    MAX_TEXT_TOKENS,
+    EncodingError,
+    TextError,
+    is_at_hand,
+    load_text,
+    read_bytes,
+)
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from pages._ui import frame, owner, thread
@@ -63,14 +73,27 @@ def _still() -> str:
 
 def _upload(key: str) -> None:
     file = st.file_uploader(
-        f"A plain text in UTF-8, up to {MAX_TEXT_BYTES // 1_000_000} MB", type=["txt", "md"], key=f"{key}_upload"
+        f"A plain text in UTF-8, up to {MAX_TEXT_BYTES // 1_000_000} MB",
+        type=["txt", "md"],
+        key=f"{key}_upload",
+        help=f"At most {MAX_TEXT_TOKENS:,} tokens.",
     )
     if file is None:
         return
+    chosen = f"{key}_encoding"  # for this file: another one starts as UTF-8 again
+    of_file, encoding = st.session_state.get(chosen, ("", ""))
     try:
-        own = read_bytes(file.getvalue(), file.name)
+        own = read_bytes(file.getvalue(), file.name, encoding=encoding if of_file == file.file_id else "utf-8")
     except TextError as error:
         frame.refuse(error, _still())
+        if isinstance(error, EncodingError) and error.readable_as:
+            st.button(
+                f"Read it as {ENCODING_NAMES[error.readable_as]}",
+                key=f"{key}_read_as",
+                icon=":material/translate:",
+                on_click=st.session_state.__setitem__,
+                args=(chosen, (file.file_id, error.readable_as)),
+            )
         return
     for note in own.notes:
         st.caption(f"While reading, {note}.")

@@ -20,7 +20,7 @@ import torch
 
 from gptcore.batches import prepare
 from gptcore.config import SamplingConfig
-from gptcore.corpora import MAX_TEXT_BYTES, Text, TextError, read_bytes, read_file
+from gptcore.corpora import MAX_TEXT_BYTES, MAX_TEXT_TOKENS, Text, TextError, read_bytes, read_file
 from gptcore.model import GPTModel
 from gptcore.runs.store import create_run
 from gptcore.runs.worker import execute
@@ -105,6 +105,13 @@ def test_a_zip_named_txt_is_refused(tmp_path: Path) -> None:
 def test_a_file_over_the_limit_is_refused_at_once_with_both_figures_and_never_cut() -> None:
     with pytest.raises(TextError, match=f"has {MAX_TEXT_BYTES + 7:,} bytes; the limit is {MAX_TEXT_BYTES:,}$"):
         read_bytes(b"\xff" * (MAX_TEXT_BYTES + 7), "a.txt")  # the size is looked at first
+
+
+def test_a_text_over_two_million_tokens_is_refused_with_both_figures_though_its_bytes_are_within_the_limit() -> None:
+    raw = b" " * MAX_TEXT_TOKENS + b"x"  # GPT-2 has a token for each of these spaces
+    assert len(read_bytes(raw, "a.txt").text) == len(raw) < MAX_TEXT_BYTES
+    with pytest.raises(TextError, match=r"^'a\.txt' has 2,000,001 tokens; the limit is 2,000,000$"):
+        read_bytes(b" " + raw, "a.txt")
 
 
 # ------------------------------------------------------------------------------------------------------------ too short

@@ -15,9 +15,11 @@ import pytest
 from gptcore import corpora
 from gptcore.corpora import (
     CATALOGUE,
+    ENCODING_NAMES,
     LANGUAGE,
     MAX_TEXT_BYTES,
     OWN_STORY,
+    EncodingError,
     Text,
     TextError,
     find_text,
@@ -25,6 +27,7 @@ from gptcore.corpora import (
     load_text,
     read_bytes,
     read_file,
+    readable_as,
 )
 from gptcore.paths import texts_home
 
@@ -253,6 +256,35 @@ def test_a_long_name_is_cut_in_titles_and_messages() -> None:
 def test_the_hash_of_a_text_is_that_of_its_utf8() -> None:
     assert Text("k", "t", "é", "é").sha256 == hashlib.sha256("é".encode()).hexdigest()
     assert len(Text("k", "t", "\ud800", "é").sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("Déjà vu", "latin-1"), ("“Déjà vu” …", "cp1252"), ("Every effort — 語", "utf-16")],
+    ids=["latin-1", "cp1252", "utf-16"],
+)
+def test_bytes_in_another_encoding_are_refused_with_that_encoding_and_then_read_in_it(text: str, encoding: str) -> None:
+    raw = text.encode(encoding)
+    with pytest.raises(EncodingError, match="is not UTF-8 text: byte ") as caught:
+        read_bytes(raw, "a.txt")
+    assert caught.value.readable_as == encoding
+    read = read_bytes(raw, "a.txt", encoding=encoding)
+    assert read.text == text
+    assert read.notes == (f"its bytes were taken for {ENCODING_NAMES[encoding]}",)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"\x89PNG\r\n\x1a\n\0\rIHDR", b"PK\x03\x04\xff", "é 語".encode("utf-16-le"), b"\xff\xfeodd", bytes(range(256))],
+    ids=["png", "zip", "utf-16 without a mark", "half of utf-16", "all bytes"],
+)
+def test_what_is_no_text_in_any_encoding_gets_no_offer(raw: bytes) -> None:
+    assert readable_as(raw) is None
+
+
+def test_a_text_in_the_wrong_encoding_is_refused_in_the_same_words() -> None:
+    with pytest.raises(EncodingError, match=r"^'a\.txt' is not UTF-16 text: byte \d+ is 0x"):
+        read_bytes(b"\xff\xfea", "a.txt", encoding="utf-16")
 
 
 # ------------------------------------------------------------------------------------------------------ names and files

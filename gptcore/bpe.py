@@ -15,7 +15,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import regex
 
@@ -105,7 +104,8 @@ def _substrings(token: bytes) -> set[bytes]:
     return {token[start:end] for start in range(len(token)) for end in range(start + 1, len(token) + 1)}
 
 
-class LearntMerge(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LearntMerge:
     """One merge, as it was learnt.
 
     Attributes:

@@ -1,12 +1,13 @@
-"""What a text's tokens come to, and its beginning as spans; kept, because a text may have two million tokens."""
+"""What a text's tokens come to; kept, because a text may have two million tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
-from gptcore.tokenizer import Span, group_spans, load_tokenizer
+from gptcore.tokenizer import load_tokenizer
 from pages._ui import resources
 
 
@@ -51,17 +52,11 @@ def of_text(text: str) -> TokenCounts:
     return TokenCounts(len(ids), len(text), len(set(ids)))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def beginning(text: str, most: int) -> list[Span]:
-    """The first tokens of a text as spans; a character that the cut would split is left out."""
-    tokenizer = load_tokenizer()
-    ids = resources.token_ids(text)[:most]
-    pieces = [tokenizer.token_bytes(i) for i in ids]
-    while True:
-        try:
-            whole = b"".join(pieces).decode("utf-8")
-        except UnicodeDecodeError:
-            ids.pop()
-            pieces.pop()
-        else:
-            return group_spans(whole, ids, pieces)
+def within_characters(ids: Sequence[int]) -> int:
+    """How many tokens begin within a character, with one of its later bytes.
+
+    >>> within_characters(load_tokenizer().encode("\U0001f642"))
+    1
+    """
+    token_bytes = load_tokenizer().token_bytes
+    return sum(token_bytes(i)[0] & 0xC0 == 0x80 for i in ids)

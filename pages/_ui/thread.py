@@ -145,7 +145,7 @@ def links() -> list[Link]:
         loss += " (recorded)"
     return [
         Link("home", f"{len(text().text):,} characters"),
-        Link("tokens", f"{counts.tokens:,} tokens"),
+        Link("tokens", f"{counts.tokens:,} tokens", ("bpe",)),
         Link("windows", f"{counts.windows:,} windows"),
         Link("parameters", f"{count_parameters(shape):,} parameters"),
         Link("training", loss, ("loss", "overfitting", "memory", "clinic", "compare", "floor")),

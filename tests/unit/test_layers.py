@@ -32,6 +32,7 @@ ROOMS = (
     "tokenizer",
     "language",
     "bpe",
+    "vocabularies",
     "corpora",
     "windows",
     "batches",

@@ -1,0 +1,116 @@
+"""The vocabulary that the thread's text would give itself: learnt once a text, and shown at any size.
+
+How to read it: ``part`` says what is learnt from and what is kept back; ``merges`` learns as many merges as there may
+be; a smaller vocabulary is the beginning of that list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from gptcore.bpe import BYTES, LearntMerge, cut_pieces, encode_by_merging, learn_merges, learnt_ranks
+from gptcore.figures.compression import compression_curve
+from gptcore.figures.theme import marked
+from gptcore.tokenizer import Span, group_spans, load_tokenizer, replace_surrogates, show_token
+from gptcore.windows import split_text
+from pages._ui import chips, frame, thread
+
+MOST_CHARACTERS = 200_000  # learning takes 0.4 s of a core on these; more would hold up the class
+MOST_MERGES = 4_000
+FIRST_SIZE = 512
+PIECES_SHOWN = 40
+LONGEST_SHOWN = 400  # characters
+
+
+class Part(NamedTuple):
+    """The two parts of a text, or of the beginning of a long one.
+
+    Attributes:
+        train: What is learnt from.
+        validation: What is kept back.
+    """
+
+    train: str
+    validation: str
+
+
+def part() -> Part:
+    """The parts of the thread's text, split as a run splits it."""
+    text = replace_surrogates(thread.text().text)
+    return Part(*split_text(text[:MOST_CHARACTERS], thread.training().train_fraction))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def merges(train: str) -> list[LearntMerge]:
+    """All merges that are learnt from a text."""
+    return learn_merges(train, MOST_MERGES)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _gpt2_tokens(train: str) -> int:
+    return len(load_tokenizer().encode(train))
+
+
+def curve(train: str, learnt: Sequence[LearntMerge]) -> tuple[list[int], list[int]]:
+    """Vocabulary sizes, and the tokens of the text at each."""
+    sizes = list(range(BYTES, BYTES + len(learnt) + 1))
+    return sizes, [len(train.encode("utf-8")), *(merge.tokens for merge in learnt)]
+
+
+def merge_table(learnt: Sequence[LearntMerge], size: int) -> pd.DataFrame:
+    """The merges of a vocabulary of this size, the latest first."""
+    kept = learnt[: size - BYTES]
+    return pd.DataFrame(
+        {
+            "merge": range(len(kept), 0, -1),
+            **{
+                name: [marked(show_token(getattr(merge, name))) for merge in reversed(kept)]
+                for name in ("left", "right", "token")
+            },
+            "found": [merge.count for merge in reversed(kept)],
+        }
+    )
+
+
+def beginning(train: str, learnt: Sequence[LearntMerge], size: int) -> list[Span]:
+    """The first pieces of a text, cut by its own vocabulary of this size."""
+    text = "".join(cut_pieces(train[:LONGEST_SHOWN])[:PIECES_SHOWN])
+    ranks = learnt_ranks(learnt, size)
+    token = {rank: raw for raw, rank in ranks.items()}
+    ids = encode_by_merging(text, ranks)
+    return group_spans(text, ids, [token[i] for i in ids])
+
+
+def learn(part: Part) -> int | None:
+    """Draw the section: merges found in this text; returns the vocabulary's size, None where nothing is learnt."""
+    learnt = merges(part.train)
+    if not learnt:
+        st.info("In this text no pair of bytes occurs twice: there is nothing to learn from it.")
+        return None
+    sizes, tokens = curve(part.train, learnt)
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        size = st.slider(
+            "Vocabulary size", sizes[0], sizes[-1], min(FIRST_SIZE, sizes[-1]), key=f"bpe_size_{sizes[-1]}"
+        )
+        st.dataframe(merge_table(learnt, size), hide_index=True, height=250, key="bpe_merges")
+    count, characters = tokens[sizes.index(size)], len(part.train)
+    with right:
+        st.plotly_chart(
+            compression_curve(sizes, tokens, characters, size, {"GPT-2": _gpt2_tokens(part.train)}),
+            key="bpe_curve",
+            alt=f"With {size:,} tokens in the vocabulary the text takes {count:,} tokens.",
+        )
+    chips.tokens(beginning(part.train, learnt, size), key="bpe_beginning")
+    first, last = learnt[0], learnt[-1]
+    frame.notice(
+        f"With a vocabulary of {size:,} ({BYTES} bytes and {size - BYTES:,} merges) the text takes {count:,} tokens, "
+        f"{characters / count:.2f} characters each. The first merge joined the most frequent pair, found "
+        f"{first.count:,} times; the last of all {len(learnt):,} was found {last.count:,} times, so the curve grows "
+        "flat. Of pairs that are equally frequent, the one that comes first in the order of bytes is taken."
+    )
+    return size

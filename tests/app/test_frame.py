@@ -72,7 +72,7 @@ def test_the_strip_lights_the_stretch_of_this_lesson_alone(opened: Opened) -> No
     about, page = opened
     stretches = [
         ["home"],
-        ["tokens"],
+        ["tokens", "bpe"],
         ["windows"],
         ["parameters"],
         ["loss", "training", "overfitting", "memory", "clinic", "compare", "floor"],

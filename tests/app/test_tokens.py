@@ -360,6 +360,23 @@ def test_a_picture_gets_no_offer_and_the_former_text_stays(page: AppTest) -> Non
     assert drawn_text(page, THREAD).startswith("The Glass Clock")
 
 
+@pytest.mark.parametrize(
+    ("raw", "figures"),
+    [
+        (b" " * 2_000_001 + b"x", "has 2,000,001 tokens; the limit is 2,000,000."),
+        (b"a" * 5_000_001, "has 5,000,001 bytes; the limit is 5,000,000."),
+    ],
+    ids=["tokens", "bytes"],
+)
+def test_a_file_over_a_limit_is_refused_with_both_figures_and_the_former_text_stays(
+    page: AppTest, raw: bytes, figures: str, refusals: Callable[[AppTest], list[str]]
+) -> None:
+    bring(page, raw)
+    assert not page.exception
+    assert f"'mine.txt' {figures} Still working with The Glass Clock (our own story)." in refusals(page)[0]
+    assert drawn_text(page, THREAD).startswith("The Glass Clock")
+
+
 def test_what_is_changed_while_reading_is_said(page: AppTest) -> None:
     bring(page, b"\xef\xbb\xbfOne\r\nTwo")
     said = [caption.value for caption in page.caption]

@@ -39,7 +39,7 @@ def _look() -> tuple[token_view.Look, bool]:
 
 
 def _of_the_thread() -> Where:
-    return Where("the text of all lessons", resources.token_ids(thread.text().text))
+    return Where("the text of all lessons", lambda: resources.token_ids(thread.text().text))
 
 
 def _warn(own: str, ids: list[int]) -> None:
@@ -85,7 +85,7 @@ def _your_text() -> None:
         "your text's tokens",
         look=look,
         box=own_text.box(),
-        beside=[Where("this text", ids), _of_the_thread()],
+        beside=[Where("this text", lambda: ids), _of_the_thread()],
         on_typed=own_text.hear,
     )
     token_counts.show(TokenCounts(len(ids), len(own), len(set(ids))))
@@ -98,7 +98,7 @@ def _threads_text() -> None:
     """The text of all lessons, page by page."""
     of_thread = _of_the_thread()
     token_counts.show(token_counts.of_text(thread.text().text))
-    token_view.draw(of_thread.ids, "tokens_thread", "the text of all lessons", beside=[of_thread])
+    token_view.draw(of_thread.ids(), "tokens_thread", "the text of all lessons", beside=[of_thread])
 
 
 _your_text()

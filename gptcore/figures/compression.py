@@ -60,14 +60,14 @@ def compression_curve(
             x=0,
             xanchor="left",
             y=count,
-            yanchor="bottom",
+            yanchor="top",
             showarrow=False,
             font={"size": 11, "color": PUBLISHED},
         )
     figure.update_layout(
         showlegend=False,
         xaxis={"title": {"text": "vocabulary size (tokens)"}, "anchor": "y2"},
-        yaxis={"title": {"text": "tokens"}, "rangemode": "tozero", "domain": [0.48, 1.0]},
+        yaxis={"title": {"text": "tokens"}, "range": [0, 1.05 * max(tokens)], "domain": [0.48, 1.0]},
         yaxis2={"title": {"text": "characters a token"}, "rangemode": "tozero", "domain": [0.0, 0.4]},
     )
     return figure

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from gptcore.tokenizer import replace_surrogates
-from gptcore.vocabularies import ways
+from gptcore.vocabularies import Way, ways
 from pages._ui import frame, own_bpe
 
 SENTENCE = "The owl sent a selfie from Tollen."
@@ -25,17 +25,15 @@ COLUMNS = {
 }
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def table(part: own_bpe.Part, size: int, sentence: str) -> pd.DataFrame:
-    """What each way makes of a text and of a sentence, a row a way.
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _ways(train: str, size: int) -> list[Way]:
+    return ways(train, own_bpe.merges(train), size)
 
-    Args:
-        part: The text: its first part makes the vocabularies, its second is looked through for unknown pieces.
-        size: Of the text's own vocabulary.
-        sentence: Any text.
-    """
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _of_text(part: own_bpe.Part, size: int) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
-    for way in ways(part.train, own_bpe.merges(part.train), size):
+    for way in _ways(part.train, size):
         tokens, unseen = len(way.cut(part.train)), len(way.cut(part.validation))
         unknown = len(way.unknown(part.validation))
         rows.append(
@@ -46,11 +44,23 @@ def table(part: own_bpe.Part, size: int, sentence: str) -> pd.DataFrame:
                 "characters": len(part.train) / max(tokens, 1),
                 "unknown": unknown,
                 "share": unknown / max(unseen, 1),
-                "of_sentence": len(way.cut(sentence)),
-                "missing": " ".join(dict.fromkeys(way.unknown(sentence))),
             }
         )
     return pd.DataFrame(rows).set_index("way")
+
+
+def table(part: own_bpe.Part, size: int, sentence: str) -> pd.DataFrame:
+    """What each way makes of a text and of a sentence, a row a way.
+
+    Args:
+        part: The text: its first part makes the vocabularies, its second is looked through for unknown pieces.
+        size: Of the text's own vocabulary.
+        sentence: Any text; it may change with every key, so only it is counted anew.
+    """
+    return _of_text(part, size).assign(
+        of_sentence=[len(way.cut(sentence)) for way in _ways(part.train, size)],
+        missing=[" ".join(dict.fromkeys(way.unknown(sentence))) for way in _ways(part.train, size)],
+    )
 
 
 def compare(part: own_bpe.Part, size: int) -> None:

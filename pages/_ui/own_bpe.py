@@ -106,6 +106,7 @@ def learn(part: Part) -> int | None:
             alt=f"With {size:,} tokens in the vocabulary the text takes {count:,} tokens.",
         )
     chips.tokens(beginning(part.train, learnt, size), key="bpe_beginning")
+    st.caption("The beginning of the text, cut by this vocabulary; the ids are its own, not GPT-2's.")
     first, last = learnt[0], learnt[-1]
     frame.notice(
         f"With a vocabulary of {size:,} ({BYTES} bytes and {size - BYTES:,} merges) the text takes {count:,} tokens, "

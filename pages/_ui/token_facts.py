@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypedDict
 
 from gptcore.bpe import BYTES, parents
@@ -14,10 +14,10 @@ AROUND = 5  # tokens before and after it in a quotation
 
 
 class Where(NamedTuple):
-    """A text in which a token is looked up."""
+    """A text in which a token is looked up: its name, and its tokens, which are only fetched when there is one."""
 
     name: str
-    ids: Sequence[int]
+    ids: Callable[[], Sequence[int]]
 
 
 Named = tuple[str, int]  # a token as it is shown, and its id
@@ -59,7 +59,7 @@ def about(token_id: int, beside: Sequence[Where]) -> Facts:
             ("Bytes", f"{spelt(token_id)} ({size})" if token_id != END_OF_TEXT_ID else "none: no text holds it", []),
             ("Made of", *_origin(token_id, raw)),
             ("Before and after it in the vocabulary", "", [_named(i) for i in near if i != token_id]),
-            *((f"In {where.name}", _places(token_id, where.ids), []) for where in beside),
+            *((f"In {where.name}", _places(token_id, where.ids()), []) for where in beside),
         ],
     }
 

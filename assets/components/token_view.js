@@ -72,7 +72,7 @@ class TokenView {
   // One text at a time is on its way: a slow server is asked less often, and the last text always goes out.
   send() {
     clearTimeout(this.timer);
-    if (this.box.value === this.sent) return;
+    if (this.box.value === this.sent || this.tooLong) return;
     if (this.waiting && performance.now() - this.since < PATIENCE_MILLISECONDS) {
       this.schedule();
       return;
@@ -125,14 +125,18 @@ class TokenView {
   take(text) {
     clearTimeout(this.timer);
     this.box.value = text;
-    this.box.maxLength = this.data.most;
     this.sent = text;
     this.countLetters();
   }
 
+  // A text that is too long stays in the box whole, and it is said: a box that cuts would do so without a word.
   countLetters() {
-    const most = this.data.most.toLocaleString("en");
-    this.length.textContent = `${Array.from(this.box.value).length.toLocaleString("en")} of ${most}`;
+    const count = Array.from(this.box.value).length;
+    this.tooLong = count > this.data.most;
+    const both = `${count.toLocaleString("en")} of ${this.data.most.toLocaleString("en")} characters`;
+    this.length.textContent = this.tooLong ? `${both}: too long to be cut here. Bring it as a file, below.` : both;
+    this.length.classList.toggle("over", this.tooLong);
+    this.length.ariaLive = this.tooLong ? "assertive" : "off";
   }
 
   draw() {

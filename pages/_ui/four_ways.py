@@ -76,7 +76,9 @@ def compare(part: own_bpe.Part, size: int) -> None:
     compared = table(part, size, replace_surrogates(sentence))
     st.dataframe(compared, column_config=COLUMNS, key="bpe_ways")
     st.caption(
-        "Words by the book's rule: cut at white space, and around each of the signs , . : ; ? _ ! \" ( ) ' and --."
+        f"Vocabularies and tokens are those of the training part, {len(part.train):,} characters; unknown pieces are "
+        f"looked for in the {len(part.validation):,} kept back. Words by the book's rule: cut at white space, and "
+        "around each of the signs , . : ; ? _ ! \" ( ) ' and --."
     )
     characters, words, own, gpt2 = (compared.loc[way] for way in compared.index)
     frame.notice(

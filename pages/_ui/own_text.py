@@ -62,7 +62,9 @@ def hear() -> None:
     typed = token_view.reported(VIEW, "typed")
     if not isinstance(typed, dict) or not isinstance(typed.get("text"), str):
         return
-    text = replace_surrogates(typed["text"])[:MOST_CHARACTERS]
+    text = replace_surrogates(typed["text"])
+    if len(text) > MOST_CHARACTERS:  # the box says so and sends nothing
+        return
     st.session_state[_TYPED] = text
     if typed.get("taken") == st.session_state.get(_TAKEN, 0):
         st.session_state[_TEXT] = text

@@ -56,7 +56,11 @@ def about(token_id: int, beside: Sequence[Where]) -> Facts:
     return {
         "token": show_token(raw),
         "rows": [
-            ("Bytes", f"{spelt(token_id)} ({size})" if token_id != END_OF_TEXT_ID else "none: no text holds it", []),
+            (
+                "Bytes",
+                f"{spelt(token_id)} ({size})" if token_id != END_OF_TEXT_ID else "none: it stands for no characters",
+                [],
+            ),
             ("Made of", *_origin(token_id, raw)),
             ("Before and after it in the vocabulary", "", [_named(i) for i in near if i != token_id]),
             *((f"In {where.name}", _places(token_id, where.ids()), []) for where in beside),

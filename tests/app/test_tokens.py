@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from gptcore.corpora import Text, load_text
-from gptcore.tokenizer import END_OF_TEXT_ID, load_tokenizer, replace_surrogates
+from gptcore.tokenizer import END_OF_TEXT_ID, load_tokenizer
 from pages._ui import own_text, token_facts, token_view
 from pages._ui.token_examples import BY_NAME, EXAMPLES
 from pages._ui.token_facts import Where
@@ -130,11 +130,17 @@ def test_an_example_that_was_taken_meanwhile_stays_and_what_was_typed_is_a_click
     assert own_text.box().taken == 2
 
 
-@pytest.mark.parametrize("text", ["a\ud800b", "x" * 30_000])
-def test_what_is_typed_is_held_to_what_can_be_cut(session: dict[str, Any], text: str) -> None:
+def test_a_lone_surrogate_is_shown_as_what_it_was_replaced_by(session: dict[str, Any]) -> None:
     own_text.current()
-    arrives(session, text, taken=0)
-    assert own_text.current() == replace_surrogates(text)[: own_text.MOST_CHARACTERS]
+    arrives(session, "a\ud800b", taken=0)
+    assert own_text.current() == "a\ufffdb"
+
+
+def test_a_text_over_the_limit_is_not_cut_but_left_out(session: dict[str, Any]) -> None:
+    own_text.current()
+    arrives(session, "x" * own_text.MOST_CHARACTERS, taken=0)
+    arrives(session, "y" * (own_text.MOST_CHARACTERS + 1), taken=0)
+    assert own_text.current() == "x" * own_text.MOST_CHARACTERS
 
 
 @pytest.mark.parametrize("report", [None, "text", {"text": 7, "taken": 0}, {"taken": 0}, {}])
@@ -280,7 +286,7 @@ def test_a_tokens_bytes_merge_and_neighbours_are_the_vocabularys() -> None:
 def test_a_byte_and_the_special_token_were_never_merged() -> None:
     assert rows(0)["Made of"] == ("itself: one of the 256 bytes from which everything starts", [])
     assert "the special token" in rows(END_OF_TEXT_ID)["Made of"][0]
-    assert rows(END_OF_TEXT_ID)["Bytes"][0] == "none: no text holds it"
+    assert rows(END_OF_TEXT_ID)["Bytes"][0] == "none: it stands for no characters"
     assert [i for _, i in rows(END_OF_TEXT_ID)["Before and after it in the vocabulary"][1]] == [50253, 50254, 50255]
 
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from gptcore.bpe import merge_trace
 from gptcore.tokenizer import load_tokenizer
 from pages._ui.frame import LESSONS, Lesson
+from pages._ui.own_text import MOST_CHARACTERS
 from pages._ui.token_examples import BY_NAME, EXAMPLES
 
 Arrive = Callable[[Page, Lesson], None]
@@ -119,6 +120,15 @@ def test_a_long_text_is_turned_page_by_page(tokens: Locator) -> None:
     tokens.get_by_role("button", name="Next page").click()
     expect(where).to_have_text(f"tokens 601 to 1,200 of {count:,}")
     expect(tokens.locator(".id").first).to_have_text(str(GPT2.encode(text)[600]))
+
+
+def test_a_text_that_is_too_long_is_said_to_be_and_not_cut(tokens: Locator) -> None:
+    box(tokens).fill("x" * (MOST_CHARACTERS + 1))
+    expect(tokens.locator(".length")).to_contain_text("20,001 of 20,000 characters: too long")
+    assert len(box(tokens).input_value()) == MOST_CHARACTERS + 1
+    box(tokens).fill("short again")
+    expect_ids(tokens, "short again")
+    expect(tokens.locator(".length")).to_have_text("11 of 20,000 characters")
 
 
 def test_a_token_is_built_by_keys_alone(page: Page, arrive: Arrive) -> None:

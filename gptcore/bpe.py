@@ -2,10 +2,10 @@
 
 How to read it: ``merge_trace`` builds the tokens of one piece as GPT-2 does, and keeps every step;
 ``encode_by_merging`` does so for a whole text and is held equal to the library by a test. ``learn_merges`` finds the
-merges of a text of its own: count the pairs, join the most frequent, again and again.
+merges of a text of its own: count the pairs, join the most frequent, again and again; ``encode_learnt`` applies them.
 
-What is left out: speed. A step of ``merge_trace`` looks at the whole piece again, which for a piece of n bytes is n²
-work; the library (``tokenizer``) keeps a heap and is written in Rust.
+What is left out: speed where a piece is built. A step of ``merge_trace`` looks at the whole piece again, which for a
+piece of n bytes is n² work; the library (``tokenizer``) keeps a heap and is written in Rust.
 """
 
 from __future__ import annotations
@@ -139,33 +139,69 @@ def learn_merges(text: str, most: int) -> list[LearntMerge]:
     >>> [merge.token for merge in learn_merges("hoot hoot owl", 4)]
     [b'ho', b'hoo', b'hoot']
     """
-    pieces = Counter(piece.encode("utf-8") for piece in cut_pieces(text))
-    words = _Words(pieces)
+    row = _Row(cut_pieces(text))
     merges: list[LearntMerge] = []
-    while len(merges) < most and (best := words.most_frequent()):
+    while len(merges) < most and (best := row.most_frequent()):
         pair, count = best
-        words.merge(pair)
-        merges.append(LearntMerge(*pair, count, words.tokens))
+        row.merge(pair)
+        merges.append(LearntMerge(*pair, count, row.tokens))
     return merges
 
 
-class _Words:
-    """The distinct pieces of a text as parts, with the counts of all pairs kept up to date.
+def encode_learnt(text: str, merges: Sequence[LearntMerge]) -> list[bytes]:
+    """The tokens of a text, by merges in the order in which they were learnt.
 
-    Counting all pairs anew for each merge would read the whole text each time; a merge only changes the pieces that
-    hold it, so only their pairs are taken out and counted again.
+    What ``merge_trace`` finds by looking for the lowest rank, again and again: a token is always of higher rank than
+    the two that make it, so that no merge ever has to wait for a later one.
+    """
+    pieces = cut_pieces(text)
+    row = _Row(pieces)
+    for merge in merges:
+        row.merge((merge.left, merge.right))
+    return [token for piece in pieces for token in row.built(piece)]
+
+
+class _Row:
+    """The distinct pieces of a text in one row of parts, each part knowing its neighbours.
+
+    Counting all pairs anew for each merge would read the whole text each time. Here a merge goes only where its pair
+    stands and counts only the neighbours anew, so that all merges together cost as much as the row is long.
     """
 
-    def __init__(self, pieces: Mapping[bytes, int]) -> None:
-        self.parts = [[piece[place : place + 1] for place in range(len(piece))] for piece in pieces]
-        self.times = list(pieces.values())
-        self.tokens = sum(len(piece) * times for piece, times in pieces.items())
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self.parts: list[bytes] = []
+        self.before: list[int] = []  # place of the part before; -1 at the start of a piece
+        self.after: list[int] = []  # place of the part after; -1 at the end of a piece
+        self.times: list[int] = []  # how often the piece of this part stands in the text
+        self.starts: dict[str, int] = {}
+        self.tokens = 0
         self.counts: Counter[Pair] = Counter()
-        self.holders: defaultdict[Pair, set[int]] = defaultdict(set)
-        for word in range(len(self.parts)):
-            self._count(word, 1)
-        self.queue = self._queued(self.counts)
+        self.places: defaultdict[Pair, set[int]] = defaultdict(set)  # of the left part
+        for piece, times in Counter(pieces).items():
+            self._append(piece, times)
+        self.queue = [(-count, pair) for pair, count in self.counts.items()]
         heapq.heapify(self.queue)
+
+    def _append(self, piece: str, times: int) -> None:
+        raw = piece.encode("utf-8")
+        start, end = len(self.parts), len(self.parts) + len(raw)
+        self.starts[piece] = start
+        self.parts += [raw[place : place + 1] for place in range(len(raw))]
+        self.before += [-1, *range(start, end - 1)]
+        self.after += [*range(start + 1, end), -1]
+        self.times += [times] * len(raw)
+        self.tokens += times * len(raw)
+        for place in range(start, end - 1):
+            self._count(place, 1)
+
+    def _count(self, place: int, sign: int) -> set[Pair]:
+        """Count the pair that starts at a place, or take it out again; the pair, or none where nothing follows."""
+        if place < 0 or self.after[place] < 0:
+            return set()
+        pair = (self.parts[place], self.parts[self.after[place]])
+        self.counts[pair] += sign * self.times[place]
+        (self.places[pair].add if sign > 0 else self.places[pair].discard)(place)
+        return {pair}
 
     def most_frequent(self) -> tuple[Pair, int] | None:
         """The pair to merge next and its count; counts that have changed since they were queued are passed over."""
@@ -178,39 +214,26 @@ class _Words:
     def merge(self, pair: Pair) -> None:
         """Join a pair wherever it stands, from left to right."""
         touched: set[Pair] = set()
-        for word in list(self.holders[pair]):
-            before = self.parts[word]
-            touched.update(pairwise(before))
-            self._count(word, -1)
-            self.parts[word] = _joined(before, pair)
-            self._count(word, 1)
-            touched.update(pairwise(self.parts[word]))
-            self.tokens -= (len(before) - len(self.parts[word])) * self.times[word]
-        for entry in self._queued(touched):
-            heapq.heappush(self.queue, entry)
+        for place in sorted(self.places.get(pair, ())):
+            if place not in self.places[pair]:  # its left part was joined a moment ago, as in "aaa"
+                continue
+            gone = self.after[place]
+            touched.update(*(self._count(each, -1) for each in (self.before[place], place, gone)))
+            self.parts[place] += self.parts[gone]
+            self.parts[gone] = b""
+            self.after[place] = self.after[gone]
+            if self.after[place] >= 0:
+                self.before[self.after[place]] = place
+            touched.update(*(self._count(each, 1) for each in (self.before[place], place)))
+            self.tokens -= self.times[place]
+        for changed in touched - {pair}:
+            heapq.heappush(self.queue, (-self.counts[changed], changed))
 
-    def _count(self, word: int, sign: int) -> None:
-        for pair in pairwise(self.parts[word]):
-            self.counts[pair] += sign * self.times[word]
-            (self.holders[pair].add if sign > 0 else self.holders[pair].discard)(word)
-
-    def _queued(self, pairs: Iterable[Pair]) -> list[tuple[int, Pair]]:
-        return [(-self.counts[pair], pair) for pair in pairs if self.counts[pair] >= LEAST_COUNT]
-
-
-def _joined(parts: Sequence[bytes], pair: Pair) -> list[bytes]:
-    """Parts with a pair joined wherever it stands, from left to right.
-
-    >>> _joined([b"a", b"a", b"a"], (b"a", b"a"))
-    [b'aa', b'a']
-    """
-    made: list[bytes] = []
-    place = 0
-    while place < len(parts):
-        together = tuple(parts[place : place + 2]) == pair
-        made.append(parts[place] + parts[place + 1] if together else parts[place])
-        place += 2 if together else 1
-    return made
+    def built(self, piece: str) -> list[bytes]:
+        """The parts of one piece as they are now."""
+        start = self.starts[piece]
+        size = len(piece.encode("utf-8"))
+        return [part for part in self.parts[start : start + size] if part]
 
 
 def learnt_ranks(merges: Sequence[LearntMerge], vocab_size: int) -> dict[bytes, int]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gptcore.bpe import LearntMerge, encode_by_merging, learnt_ranks
+from gptcore.bpe import BYTES, LearntMerge, encode_learnt
 from gptcore.tokenizer import load_tokenizer, replace_surrogates, show_token
 
 # The book's rule (section 2.2): cut at white space, and around each of these signs, which are words of their own.
@@ -57,13 +57,17 @@ def ways(train: str, merges: Sequence[LearntMerge], size: int) -> list[Way]:
         merges: What ``bpe.learn_merges`` learnt from it.
         size: The size of the vocabulary made of them, bytes included.
     """
-    ranks = learnt_ranks(merges, size)
-    token = {rank: show_token(raw) for raw, rank in ranks.items()}
+    kept = merges[: size - BYTES]
     characters, words = frozenset(train), frozenset(cut_words(train))
     return [
         Way("characters", len(characters), list, characters),
         Way("words", len(words), cut_words, words),
-        Way("this text's own BPE", len(ranks), lambda text: [token[i] for i in encode_by_merging(text, ranks)], None),
+        Way(
+            "this text's own BPE",
+            BYTES + len(kept),
+            lambda text: list(map(show_token, encode_learnt(text, kept))),
+            None,
+        ),
         Way("GPT-2's BPE", load_tokenizer().vocab_size, _cut_as_gpt2, None),
     ]
 

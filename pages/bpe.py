@@ -6,7 +6,7 @@ from gptcore.bpe import cut_pieces, learn_merges, learnt_ranks, merge_trace
 from gptcore.figures.theme import marked
 from gptcore.tokenizer import load_tokenizer
 from gptcore.vocabularies import ways
-from pages._ui import chips, choices, four_ways, frame, merge_steps, own_bpe, predict, thread
+from pages._ui import chips, choices, four_ways, frame, merge_steps, own_bpe, predict
 
 WORDS = (" unbelievably", " accomodation", " hippopotamuses", " 123456", " \U0001f989", "        return")
 MOST_CHARACTERS = 60
@@ -99,8 +99,6 @@ _build()
 
 st.subheader("Merges learnt from your text", anchor=False)
 choices.text("bpe")
-if len(thread.text().text) > own_bpe.MOST_CHARACTERS:
-    st.caption(f"Learnt from the first {own_bpe.MOST_CHARACTERS:,} characters, so that nobody has to wait.")
 _learn()
 
 answer = len(merge_steps.trace(GUESSED)) - 1

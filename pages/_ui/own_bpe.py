@@ -12,14 +12,14 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from gptcore.bpe import BYTES, LearntMerge, cut_pieces, encode_by_merging, learn_merges, learnt_ranks
+from gptcore.bpe import BYTES, LearntMerge, cut_pieces, encode_learnt, learn_merges, learnt_ranks
 from gptcore.figures.compression import compression_curve
 from gptcore.figures.theme import marked
 from gptcore.tokenizer import Span, group_spans, load_tokenizer, replace_surrogates, show_token
 from gptcore.windows import split_text
 from pages._ui import chips, frame, thread
 
-MOST_CHARACTERS = 200_000  # learning takes 0.4 s of a core on these; more would hold up the class
+MOST_BYTES = 120_000  # learning takes a core 0.2 s on these, 1 s where there are no spaces
 MOST_MERGES = 4_000
 FIRST_SIZE = 512
 PIECES_SHOWN = 40
@@ -32,16 +32,19 @@ class Part(NamedTuple):
     Attributes:
         train: What is learnt from.
         validation: What is kept back.
+        shortened: Whether the text goes on behind them.
     """
 
     train: str
     validation: str
+    shortened: bool
 
 
 def part() -> Part:
     """The parts of the thread's text, split as a run splits it."""
     text = replace_surrogates(thread.text().text)
-    return Part(*split_text(text[:MOST_CHARACTERS], thread.training().train_fraction))
+    used = text[:MOST_BYTES].encode("utf-8")[:MOST_BYTES].decode("utf-8", errors="ignore")
+    return Part(*split_text(used, thread.training().train_fraction), len(used) < len(text))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -80,13 +83,15 @@ def beginning(train: str, learnt: Sequence[LearntMerge], size: int) -> list[Span
     """The first pieces of a text, cut by its own vocabulary of this size."""
     text = "".join(cut_pieces(train[:LONGEST_SHOWN])[:PIECES_SHOWN])
     ranks = learnt_ranks(learnt, size)
-    token = {rank: raw for raw, rank in ranks.items()}
-    ids = encode_by_merging(text, ranks)
-    return group_spans(text, ids, [token[i] for i in ids])
+    tokens = encode_learnt(text, learnt[: size - BYTES])
+    return group_spans(text, [ranks[token] for token in tokens], tokens)
 
 
 def learn(part: Part) -> int | None:
     """Draw the section: merges found in this text; returns the vocabulary's size, None where nothing is learnt."""
+    if part.shortened:
+        used = len(part.train) + len(part.validation)
+        st.caption(f"Of this long text the first {used:,} characters are used, so that nobody has to wait.")
     learnt = merges(part.train)
     if not learnt:
         st.info("In this text no pair of bytes occurs twice: there is nothing to learn from it.")

@@ -145,11 +145,12 @@ def test_a_text_without_a_pair_that_comes_twice_teaches_nothing(lesson: Callable
 
 
 def test_of_a_long_text_only_a_part_is_used_and_it_is_said(lesson: Callable[..., AppTest]) -> None:
-    text = "The owl saw the other owl. " * (own_bpe.MOST_CHARACTERS // 20)
+    text = "The owl saw the other \U0001f989. " * (own_bpe.MOST_BYTES // 20)
+    used = text.encode()[: own_bpe.MOST_BYTES].decode(errors="ignore")
     page = lesson("bpe", thread_text=Text("own-1", "mine", text, "The"))
     assert not page.exception
-    assert f"Learnt from the first {own_bpe.MOST_CHARACTERS:,} characters" in " ".join(c.value for c in page.caption)
-    assert page.dataframe[1].value.loc["characters", "tokens"] == int(0.9 * own_bpe.MOST_CHARACTERS)
+    assert f"the first {len(used):,} characters are used" in " ".join(c.value for c in page.caption)
+    assert page.dataframe[1].value.loc["characters", "tokens"] == int(0.9 * len(used))
 
 
 # ------------------------------------------------------------------------------------------------------------ four ways

@@ -14,6 +14,7 @@ from gptcore.bpe import (
     LearntMerge,
     cut_pieces,
     encode_by_merging,
+    encode_learnt,
     learn_merges,
     learnt_ranks,
     merge_trace,
@@ -145,6 +146,22 @@ def test_what_was_learnt_encodes_its_own_text_to_the_tokens_that_were_counted(te
     for size in range(BYTES, BYTES + len(merges) + 1):
         tokens = merges[size - BYTES - 1].tokens if size > BYTES else len(replace_surrogates(text).encode())
         assert len(encode_by_merging(text, learnt_ranks(merges, size))) == tokens
+
+
+@given(FEW_LETTERS | ANY_TEXT, FEW_LETTERS | ANY_TEXT)
+def test_merges_in_the_order_of_learning_are_merges_by_rank(text: str, other: str) -> None:
+    merges = learn_merges(text, 30)
+    ranks = learnt_ranks(merges, BYTES + len(merges))
+    for each in (text, other):
+        assert [ranks[token] for token in encode_learnt(each, merges)] == encode_by_merging(each, ranks)
+
+
+@pytest.mark.parametrize("text", ["ACGT" * 20_000, "a" * 100_000, "\U0001f989" * 10_000], ids=["acgt", "a", "owls"])
+def test_a_text_without_spaces_is_learnt_and_cut_in_no_time(text: str) -> None:
+    merges = learn_merges(text, 1_000)
+    tokens = encode_learnt(text, merges)
+    assert b"".join(tokens).decode() == text
+    assert len(tokens) == merges[-1].tokens < 100
 
 
 @given(ANY_TEXT)

@@ -8,7 +8,6 @@ What is left out: nothing under copyright is bundled or fetched.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import re
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gptcore.encodings import ENCODING_NAMES, readable_as
 from gptcore.paths import ASSETS, prepared_text, texts_home
 from gptcore.tokenizer import load_tokenizer
 
@@ -27,8 +27,6 @@ DOWNLOAD_SECONDS = 10
 OWN_STORY = "the-glass-clock"
 LANGUAGE = "a-language-with-a-floor"
 BOOK_PROMPT = "Every effort moves you"
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")  # no text has them: bytes that mean something else
-ENCODING_NAMES = {"latin-1": "Latin-1", "cp1252": "Windows-1252", "utf-16": "UTF-16"}
 
 
 class TextError(ValueError):
@@ -218,25 +216,6 @@ def _download(source: Source, path: Path) -> None:
     draft = path.with_suffix(f".{os.getpid()}.part")
     draft.write_text(text, encoding="utf-8", newline="\n")
     draft.replace(path)
-
-
-def readable_as(raw: bytes) -> str | None:
-    r"""An encoding other than UTF-8 in which bytes are a text without control characters.
-
-    Latin-1 has a character for every byte, so that it "reads" pictures, too: their control characters give them away.
-
-    >>> readable_as("D\xe9j\xe0 vu".encode("latin-1")), readable_as(b"\x89PNG\r\n\x1a\n")
-    ('latin-1', None)
-    """
-    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if marked else ("latin-1", "cp1252"):
-        try:
-            text = raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if not CONTROL.search(text):
-            return encoding
-    return None
 
 
 def _decode(raw: bytes, name: str, encoding: str) -> str:

@@ -7,7 +7,6 @@ import streamlit as st
 from gptcore.config import MODEL_PRESETS, GPTConfig
 from gptcore.corpora import (
     CATALOGUE,
-    ENCODING_NAMES,
     MAX_TEXT_BYTES,
     MAX_TEXT_TOKENS,
     EncodingError,
@@ -16,6 +15,7 @@ from gptcore.corpora import (
     load_text,
     read_bytes,
 )
+from gptcore.encodings import ENCODING_NAMES
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from pages._ui import frame, owner, thread

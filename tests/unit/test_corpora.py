@@ -15,7 +15,6 @@ import pytest
 from gptcore import corpora
 from gptcore.corpora import (
     CATALOGUE,
-    ENCODING_NAMES,
     LANGUAGE,
     MAX_TEXT_BYTES,
     OWN_STORY,
@@ -27,8 +26,8 @@ from gptcore.corpora import (
     load_text,
     read_bytes,
     read_file,
-    readable_as,
 )
+from gptcore.encodings import ENCODING_NAMES, readable_as
 from gptcore.paths import texts_home
 
 DOWNLOADED = [key for key, source in CATALOGUE.items() if source.url is not None]

@@ -28,6 +28,7 @@ ROOMS = (
     "config",
     "machine",
     "paths",
+    "encodings",
     "published",
     "tokenizer",
     "language",

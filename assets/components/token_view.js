@@ -44,7 +44,7 @@ class TokenView {
       this.countLetters();
       this.schedule();
     });
-    this.box.addEventListener("blur", () => this.send());
+    this.box.addEventListener("blur", () => this.send(true)); // before whatever was clicked
     for (const row of Object.values(this.rows)) {
       row.addEventListener("pointerover", ({ target }) => this.light(target));
       row.addEventListener("pointerleave", () => this.light(null));
@@ -70,10 +70,10 @@ class TokenView {
   }
 
   // One text at a time is on its way: a slow server is asked less often, and the last text always goes out.
-  send() {
+  send(atOnce = false) {
     clearTimeout(this.timer);
     if (this.box.value === this.sent || this.tooLong) return;
-    if (this.waiting && performance.now() - this.since < PATIENCE_MILLISECONDS) {
+    if (!atOnce && this.waiting && performance.now() - this.since < PATIENCE_MILLISECONDS) {
       this.schedule();
       return;
     }
@@ -262,7 +262,7 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!views.has(root)) views.set(root, new TokenView(root));
   views.get(root).show(data, setStateValue);
   return () => {
-    if (data.editable) views.get(root)?.send();
+    if (data.editable) views.get(root)?.send(true);
     views.delete(root);
   };
 }

@@ -67,10 +67,16 @@ def test_an_example_takes_the_box_and_a_click_brings_back_what_was_typed(
     expect_ids(tokens, BY_NAME["Capitals"].text)
     page.get_by_text("My own text", exact=True).click()
     expect(box(tokens)).to_have_value("My own words")
+    box(tokens).press("End")
+    box(tokens).press_sequentially(", and more of them")
+    page.get_by_text("Numbers", exact=True).click()  # with the last letters still on their way
+    expect_ids(tokens, BY_NAME["Numbers"].text)
+    page.get_by_text("My own text", exact=True).click()
+    expect(box(tokens)).to_have_value("My own words, and more of them")
     from_menu(page, BY_KEY["windows"])
     from_menu(page, BY_KEY["tokens"])
-    expect(box(tokens)).to_have_value("My own words")
-    expect_ids(tokens, "My own words")
+    expect(box(tokens)).to_have_value("My own words, and more of them")
+    expect_ids(tokens, "My own words, and more of them")
 
 
 def test_a_chip_and_its_ids_light_up_together(tokens: Locator) -> None:

@@ -72,6 +72,7 @@ def test_a_run_writes_its_folder(run: Run) -> None:
         "config.json",
         "last.safetensors",
         "metrics.jsonl",
+        "probes.jsonl",
         "samples.jsonl",
         "status.json",
         "text.txt",

@@ -56,6 +56,36 @@ THE_VERDICT_RUN = PublishedRun(
     "Raschka, section 5.2",
 )
 
+
+class PublishedDraws(NamedTuple):
+    """Words with made-up scores, and how often each of them was drawn.
+
+    Attributes:
+        words: As the book lists them.
+        logits: Their scores.
+        draws: How many draws each series has.
+        counts: Temperature: what was printed of its series, word by word.
+    """
+
+    words: tuple[str, ...]
+    logits: tuple[float, ...]
+    draws: int
+    counts: dict[float, dict[str, int]]
+    source: str
+
+
+NINE_WORDS = PublishedDraws(
+    ("closer", "every", "effort", "forward", "inches", "moves", "pizza", "toward", "you"),
+    (4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 1.79),
+    1_000,
+    {
+        1.0: {"closer": 73, "forward": 582, "inches": 2, "toward": 343},
+        0.1: {"forward": 985, "toward": 15},
+        5.0: {"pizza": 32},
+    },
+    "Raschka, section 5.3",
+)
+
 # Seed 123, temperature 1.5, top-k 50, 25 new tokens. Library versions change it, so it is shown and never asserted.
 GPT2_SAMPLE = (
     "Every effort moves you as far as the hand can go until the end of your turn unless something interrupts your "

@@ -226,9 +226,9 @@ def next_tokens(voice: Voice, prompt: str, config: SamplingConfig) -> pd.DataFra
 
 def effective_choices(table: pd.DataFrame) -> float:
     """Among how many equally likely tokens the draw of this table is as unsure."""
-    from gptcore import sampling
+    from gptcore import draws
 
-    return sampling.effective_choices(table["probability"].to_numpy())
+    return draws.effective_choices(table["probability"].to_numpy())
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -19,10 +19,11 @@ import gptcore.paths
 from gptcore.baselines import counting_losses
 from gptcore.config import SamplingConfig
 from gptcore.corpora import OWN_STORY, load_text
+from gptcore.draws import effective_choices
 from gptcore.library import load_model
 from gptcore.memorization import MIN_COPIED, CopyIndex, copied_tokens
 from gptcore.runs.store import Run
-from gptcore.sampling import effective_choices, next_logits, next_token_table
+from gptcore.sampling import next_logits, next_token_table
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
 from pages._ui import startup, thread

@@ -11,9 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from gptcore.config import SamplingConfig
 from gptcore.corpora import OWN_STORY, load_text
+from gptcore.draws import effective_choices
 from gptcore.figures.bars import next_token_bars
 from gptcore.runs.store import Run
-from gptcore.sampling import effective_choices, generate, next_logits, next_token_table
+from gptcore.sampling import generate, next_logits, next_token_table
 from gptcore.tokenizer import END_OF_TEXT_ID
 from pages._ui import resources, thread
 from pages._ui.resources import UNTRAINED, Voice

@@ -44,6 +44,7 @@ ROOMS = (
     "overfitting",
     "loss",
     "sampling",
+    "draws",
     "schedule",
     "memorization",
     "recitation",

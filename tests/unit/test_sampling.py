@@ -15,14 +15,24 @@ from torch import Tensor, nn
 
 from gptcore import sampling
 from gptcore.config import GPTConfig, SamplingConfig
+from gptcore.draws import draw_many
 from gptcore.model import GPTModel
-from gptcore.sampling import choose, cut_top_k, cut_top_p, draw, generate, next_logits, next_token_table
+from gptcore.published import NINE_WORDS
+from gptcore.sampling import (
+    choose,
+    cut_top_k,
+    cut_top_p,
+    draw,
+    fall,
+    generate,
+    generate_together,
+    next_logits,
+    next_token_table,
+)
 from gptcore.tokenizer import CompactTokenizer, load_tokenizer
 
 # Raschka, section 5.3: the book's nine words and their logits.
-WORDS = ["closer", "every", "effort", "forward", "inches", "moves", "pizza", "toward", "you"]
-NINE = torch.tensor([4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 1.79])
-DRAWS = 1_000
+WORDS, NINE, DRAWS = NINE_WORDS.words, torch.tensor(NINE_WORDS.logits), NINE_WORDS.draws
 
 CONFIG = GPTConfig(vocab_size=61, context_length=10, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.3)
 
@@ -41,10 +51,11 @@ def probabilities(logits: Tensor, **config: Any) -> list[float]:
     return choose(logits, SamplingConfig(**config)).probability.tolist()
 
 
-def counts(logits: Tensor, temperature: float) -> dict[str, int]:
+def counts_of_the_book(logits: Tensor, temperature: float) -> dict[str, int]:
+    """Drawn as the book draws, by a call of PyTorch's for each."""
     probability = choose(logits, SamplingConfig(temperature=temperature)).probability
     generator = torch.Generator().manual_seed(123)
-    drawn = [WORDS[draw(probability, generator)] for _ in range(DRAWS)]
+    drawn = [WORDS[int(torch.multinomial(probability, 1, generator=generator))] for _ in range(DRAWS)]
     return {word: drawn.count(word) for word in WORDS}
 
 
@@ -63,21 +74,19 @@ def test_pizza_at_temperature_5_has_4_3_percent() -> None:
     assert probabilities(NINE, temperature=5)[WORDS.index("pizza")] == pytest.approx(0.043, abs=5e-4)
 
 
-@pytest.mark.parametrize(
-    ("temperature", "published"),
-    [
-        (1.0, {"forward": 582, "toward": 343, "closer": 73, "inches": 2}),
-        (0.1, {"forward": 985, "toward": 15}),
-        (5.0, {"pizza": 32}),
-    ],
-)
-def test_a_thousand_draws_are_the_published_ones(temperature: float, published: dict[str, int]) -> None:
-    """With the book's seed even the counts are its own; they lie within the sampling error of the theory."""
-    drawn = counts(NINE, temperature)
-    assert {word: drawn[word] for word in published} == published
-    for word, p in zip(WORDS, probabilities(NINE, temperature=temperature), strict=True):
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 5.0])
+def test_a_thousand_draws_lie_within_the_sampling_error_and_the_books_are_the_published_ones(
+    temperature: float,
+) -> None:
+    """With the book's seed and its way of drawing even the counts are its own."""
+    published, book = NINE_WORDS.counts[temperature], counts_of_the_book(NINE, temperature)
+    assert {word: book[word] for word in published} == published
+    probability = choose(NINE, SamplingConfig(temperature=temperature)).probability
+    ours = np.bincount(draw_many(probability, DRAWS, 123), minlength=9)
+    for word, count, p in zip(WORDS, ours, probability.tolist(), strict=True):
         error = math.sqrt(DRAWS * p * (1 - p))
-        assert abs(drawn[word] - DRAWS * p) < 4 * error + 1, word
+        assert abs(count - DRAWS * p) < 4 * error + 1, word
+        assert abs(book[word] - DRAWS * p) < 4 * error + 1, word
 
 
 # ---------------------------------------------------------------------------------------------------------------- top-k
@@ -234,6 +243,48 @@ def test_scores_that_are_no_numbers_are_refused_in_words(logits: list[float], co
         choose(torch.tensor(logits), SamplingConfig(**config))
 
 
+@given(
+    st.lists(st.lists(st.sampled_from([-2.0, 0.0, 0.5, 3.0]), min_size=6, max_size=6), min_size=2, max_size=4),
+    TEMPERATURES | st.just(0.0),
+    st.none() | st.integers(1, 7),
+    st.none() | st.floats(0.01, 1.0),
+    st.booleans(),
+)
+def test_several_choices_at_once_are_the_choices_one_by_one(
+    rows: list[list[float]], temperature: float, top_k: int | None, top_p: float | None, first: bool
+) -> None:
+    logits = torch.tensor(rows)
+    config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p, top_p_first=first)
+    together = choose(logits, config)
+    for place, row in enumerate(logits):
+        alone = choose(row, config)
+        assert torch.equal(together.kept[place], alone.kept)
+        torch.testing.assert_close(together.probability[place], alone.probability)
+        torch.testing.assert_close(together.softmax[place], alone.softmax)
+
+
+def test_one_choice_without_a_usable_score_spoils_the_batch_in_words() -> None:
+    with pytest.raises(ValueError, match="scores hold NaN or infinity"):
+        choose(torch.tensor([[1.0, 2.0], [-math.inf, -math.inf]]), SamplingConfig())
+
+
+def test_a_number_that_stays_moves_down_the_list_as_it_gets_hotter() -> None:
+    order = NINE.argsort(descending=True).tolist()
+    number = torch.tensor([0.8], dtype=torch.float64)
+    temperatures = [0.1, 0.5, 1, 2, 3, 5, 50]
+    drawn = [int(fall(choose(NINE, SamplingConfig(temperature=t)).probability, number)) for t in temperatures]
+    places = [order.index(token) for token in drawn]
+    assert places == sorted(places)
+    assert places[0] == 0
+    assert places[-1] > 3
+
+
+def test_what_has_no_chance_is_never_drawn_even_at_the_ends_of_the_ruler() -> None:
+    probability = torch.tensor([0.0, 0.5, 0.0, 0.5], dtype=torch.float64)
+    ends = torch.tensor([0.0, 0.5, 1 - 2**-53, 1.0], dtype=torch.float64)
+    assert fall(probability, ends).tolist() == [1, 3, 3, 3]
+
+
 # ------------------------------------------------------------------------------------------------------------ the table
 
 
@@ -363,8 +414,8 @@ def test_the_model_runs_once_a_token_and_only_when_asked(monkeypatch: pytest.Mon
     runs: list[int] = []
     scores = sampling._scores
 
-    def spy(model: GPTModel, new_ids: list[int], cache: Any) -> Tensor:
-        runs.append(len(new_ids))
+    def spy(model: GPTModel, new_ids: list[list[int]], cache: Any) -> Tensor:
+        runs.append(len(new_ids[0]))
         return scores(model, new_ids, cache)
 
     monkeypatch.setattr(sampling, "_scores", spy)
@@ -375,6 +426,38 @@ def test_the_model_runs_once_a_token_and_only_when_asked(monkeypatch: pytest.Mon
     next(stream)
     next(stream)
     assert runs == [3, 1, 1]  # whoever stops asking has stopped the model
+
+
+def test_ways_side_by_side_are_those_that_each_would_go_alone_and_share_the_models_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, prompt = new_model(), [1, 2, 3]
+    ways = [SamplingConfig(temperature=0), SamplingConfig(seed=9), SamplingConfig(temperature=2.0, top_k=5, seed=9)]
+    alone = [[drawn.token_id for drawn in generate(model, prompt, way, 14)] for way in ways]
+    runs: list[int] = []
+    scores = sampling._scores
+    monkeypatch.setattr(sampling, "_scores", lambda *given: runs.append(1) or scores(*given))
+    together = list(generate_together(model, prompt, ways, 14))
+    assert [[step[way].token_id for step in together] for way in range(3)] == alone
+    assert len(runs) == 14
+
+
+def test_a_drawn_token_carries_what_the_model_itself_gives_it() -> None:
+    model = new_model()
+    (drawn,) = generate(model, [1, 2], SamplingConfig(temperature=0.3, top_k=4, seed=5), 1)
+    plain = torch.log_softmax(next_logits(model, [1, 2]).double(), 0)
+    assert drawn.log_probability == pytest.approx(float(plain[drawn.token_id]))
+    assert math.log(drawn.probability) != pytest.approx(drawn.log_probability)
+
+
+def test_the_first_of_many_draws_is_the_first_token_that_is_generated_and_the_next_follow() -> None:
+    """Taking the drawn token each time writes what going on would write."""
+    model, config, ids = new_model(), SamplingConfig(temperature=1.7, seed=11), [1, 2]
+    expected = [drawn.token_id for drawn in generate(model, ids, config, 6)]
+    for step, token in enumerate(expected):
+        probability = choose(next_logits(model, ids), config).probability
+        assert draw_many(probability, 1, config.seed, skip=step).tolist() == [token]
+        ids = [*ids, token]
 
 
 def test_next_logits_are_the_models_last_row_in_evaluation_mode() -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gptcore.config import SamplingConfig
 from gptcore.sampling import Logits, choose, fall
@@ -86,7 +85,19 @@ def nucleus_size(probability: NDArray[np.float64], share: float) -> int:
     return min(int(np.searchsorted(reached, share - 1e-12)) + 1, len(reached))
 
 
-def draw_many(probability: Tensor, count: int, seed: int, skip: int = 0) -> NDArray[np.int64]:
+def likeliest_ids(logits: Logits, count: int) -> NDArray[np.int64]:
+    """Ids of the largest scores, the largest first; of equals the lowest id.
+
+    >>> likeliest_ids(torch.tensor([1.0, 3.0, 0.0, 3.0]), 2).tolist()
+    [1, 3]
+    """
+    scores = logits.numpy()
+    least = np.partition(scores, -min(count, len(scores)))[-min(count, len(scores))]
+    candidates = np.flatnonzero(scores >= least)
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:count]
+
+
+def draw_many(probability: NDArray[np.float64], count: int, seed: int, skip: int = 0) -> NDArray[np.int64]:
     """Many draws of the same token, as if it could be drawn again and again.
 
     Args:
@@ -100,7 +111,7 @@ def draw_many(probability: Tensor, count: int, seed: int, skip: int = 0) -> NDAr
     """
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.rand(skip + count, dtype=torch.float64, generator=generator)
-    return fall(probability, numbers[skip:]).numpy()
+    return fall(torch.tensor(probability), numbers[skip:]).numpy()
 
 
 def draw_counts(table: pd.DataFrame, drawn: NDArray[np.int64]) -> pd.DataFrame:

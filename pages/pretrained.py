@@ -21,7 +21,6 @@ from pages._ui import choices, frame, resources
 from pages._ui.resources import Voice
 
 MOST_UPLOAD_MB = 600  # GPT-2 124M in float32 has 548 MB
-MODELS = home() / "models"  # whoever runs the server lays weights ready here
 NEW_TOKENS = 40
 
 frame.lesson("pretrained")
@@ -46,8 +45,7 @@ def _keep(file: UploadedFile) -> Path:
 
 def _weights() -> Voice | None:
     """GPT-2 weights that lie ready on the server, or that a student brings."""
-    ready = sorted(MODELS.glob("*.safetensors")) + sorted(f.parent for f in MODELS.glob("*/model.safetensors"))
-    labels = {path.name: path for path in ready}
+    labels = {path.name: path for path in choices.ready_weights()}
     chosen = st.selectbox("GPT-2 weights", [*labels, "upload a file"], key="pretrained_source")
     if chosen in labels:
         return Voice("GPT-2", labels[chosen])

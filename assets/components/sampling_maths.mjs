@@ -44,16 +44,19 @@ export function likeliestFirst(logits) {
     keys[id] = (downwards >>> 0) * places + id;
   }
   keys.sort();
-  return Int32Array.from(keys, (key) => key % places);
+  const order = new Int32Array(logits.length);
+  for (let place = 0; place < order.length; place++) order[place] = keys[place] % places;
+  return order;
 }
 
 // What stays the same while the rules change: the order, the sorted scores, and how many can be drawn at all.
 export function rank(logits) {
   const order = likeliestFirst(logits);
-  const sorted = Float64Array.from(order, (id) => logits[id]);
+  const sorted = new Float64Array(order.length);
+  for (let place = 0; place < order.length; place++) sorted[place] = logits[order[place]];
   let usable = sorted.length;
   while (usable && sorted[usable - 1] === -Infinity) usable--;
-  if (!usable || sorted.some(Number.isNaN) || sorted[0] === Infinity) throw new RangeError("no token can be chosen");
+  if (!usable || sorted[0] === Infinity || Number.isNaN(total(sorted, usable))) throw new RangeError("nothing to choose");
   return { order, sorted, usable };
 }
 
@@ -70,7 +73,7 @@ function weigh({ sorted }, count, temperature, weights) {
   return sum;
 }
 
-function total(weights, count) {
+export function total(weights, count) {
   let sum = 0;
   for (let i = 0; i < count; i++) sum += weights[i];
   return sum;
@@ -119,17 +122,21 @@ export function choose(ranked, rules, room) {
   }
   const count = Math.min(topK ?? ranked.usable, ranked.usable);
   const everything = weigh(ranked, ranked.usable, temperature, probability);
-  if (topP !== null && topPFirst) weigh(ranked, count, 1, softmax);
-  else softmax.set(probability);
-  divide(softmax, count, total(softmax, count));
-  const kept = nucleus(softmax, count, topP);
-  const cut = topP === null ? null : cutAmongEquals(ranked, softmax, kept, count);
-  for (let i = cut?.from; i < cut?.to; i++) if (!cut.stay.has(i)) probability[i] = 0;
-  const end = cut ? cut.to : kept;
+  const looked = topP === null ? probability : softmax; // without top-p nobody cuts between the two
+  let [kept, end] = [count, count];
+  if (topP !== null) {
+    if (topPFirst) weigh(ranked, count, 1, softmax);
+    else softmax.set(probability);
+    divide(softmax, count, total(softmax, count));
+    kept = end = nucleus(softmax, count, topP);
+    const cut = cutAmongEquals(ranked, softmax, kept, count);
+    if (cut) end = cut.to;
+    for (let i = cut?.from; i < cut?.to; i++) if (!cut.stay.has(i)) probability[i] = 0;
+  }
   const sum = total(probability, end);
   const entropy = Math.log(sum) - heat(ranked, end, temperature, probability) / sum;
   divide(probability, end, sum);
-  return { count, kept, softmax, probability, mass: sum / everything, entropy };
+  return { count, kept, softmax: looked, probability, mass: sum / everything, entropy };
 }
 
 // The sum of weight x (score - largest) / T: what the entropy needs beside the sum of the weights.

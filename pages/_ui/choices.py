@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from gptcore.config import MODEL_PRESETS, GPTConfig
@@ -16,7 +18,7 @@ from gptcore.corpora import (
     read_bytes,
 )
 from gptcore.encodings import ENCODING_NAMES
-from gptcore.paths import POCKET_MODEL
+from gptcore.paths import POCKET_MODEL, home
 from gptcore.runs.store import Run
 from pages._ui import frame, owner, thread
 from pages._ui.resources import UNTRAINED, Voice
@@ -147,8 +149,30 @@ def voices() -> list[Voice]:
     return [*mine, *bundled, UNTRAINED]
 
 
-def voice(key: str) -> Voice:
-    """Choose which model speaks."""
-    options = voices()
+def all_voices() -> list[Voice]:
+    """As ``voices``, and between them the student's other runs and the GPT-2 weights that are here."""
+    others = [run for run in map(thread.store().find, owner.runs()) if run is not None and run.id != thread.run().id]
+    more = [
+        Voice(f"your run {run.id[:4]}, {which}", run.folder, which)
+        for run in others
+        for which in ("best", "last")
+        if run.weights(which)
+    ]
+    gpt2 = [Voice(f"GPT-2 ({path.name})", path) for path in ready_weights()]
+    upload = st.session_state.get("pretrained_kept")
+    brought = [Voice("GPT-2 (your upload)", upload[1])] if upload else []
+    *first, untrained = voices()
+    return [*first, *more, *gpt2, *brought, untrained]
+
+
+def ready_weights() -> list[Path]:
+    """GPT-2 weights that whoever runs the server laid ready."""
+    models = home() / "models"
+    return sorted(models.glob("*.safetensors")) + sorted(file.parent for file in models.glob("*/model.safetensors"))
+
+
+def voice(key: str, *also: Voice) -> Voice:
+    """Choose which model speaks; more than the models at hand may be offered."""
+    options = [*all_voices(), *also]
     label = st.selectbox("Model", [option.label for option in options], key=f"{key}_voice")
     return next(option for option in options if option.label == label)

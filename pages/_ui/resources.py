@@ -8,6 +8,7 @@ first page is there before PyTorch is.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -209,6 +210,15 @@ def _scores(voice: Voice, changed: float, ids: tuple[int, ...]) -> Logits:
     return next_logits(speak(voice)[0], list(ids))
 
 
+def scores(voice: Voice, ids: Sequence[int]) -> Logits:
+    """What a voice gives every token as the next one: the model runs once for a text, whatever is made of its scores.
+
+    Raises:
+        ValueError: The weights can't be loaded.
+    """
+    return _scores(voice, version(voice), tuple(ids))
+
+
 def next_tokens(voice: Voice, prompt: str, config: SamplingConfig) -> pd.DataFrame:
     """The frame of ``sampling.next_token_table`` for a prompt.
 
@@ -220,8 +230,7 @@ def next_tokens(voice: Voice, prompt: str, config: SamplingConfig) -> pd.DataFra
     from gptcore.sampling import next_token_table
 
     _, tokenizer = speak(voice)
-    scores = _scores(voice, version(voice), tuple(prompt_ids(tokenizer, prompt)))
-    return next_token_table(scores, tokenizer, config)
+    return next_token_table(scores(voice, prompt_ids(tokenizer, prompt)), tokenizer, config)
 
 
 def effective_choices(table: pd.DataFrame) -> float:

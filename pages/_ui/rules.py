@@ -1,30 +1,105 @@
-"""The controls of a draw, and what they say as a ``SamplingConfig``."""
+"""The rules of a draw as the sampling lesson keeps them, and native controls for them.
+
+The playground's sliders live in the browser and report when the hand lets go; the plain controls are Streamlit's own.
+Either way the lesson goes on with ``rules()``.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from gptcore.checked import help_for
 from gptcore.config import SamplingConfig
 
+KEPT = "sampling_rules"
+DRAWS = (1, 100, 1_000, 10_000)
+HOTTEST, MOST_K, LEAST_P, LAST_SEED = 5.0, 100, 0.01, 2**31  # where the sliders end
 
-def sampling_rules() -> SamplingConfig:
-    """Temperature and top-k in sight, the rest behind "More"."""
-    temperature = st.slider("Temperature", 0.0, 5.0, 1.0, 0.05, **_about("temperature"))
-    top_k = st.slider("Top-k (0: no cut)", 0, 100, 0, **_about("top_k"))
-    with st.expander("More"):
-        top_p = st.slider("Top-p", 0.01, 1.0, 1.0, 0.01, **_about("top_p"))
-        first = st.toggle("Top-p before the temperature", **_about("top_p_first"))
-        seed = st.number_input("Seed", 0, 2**31, 123, **_about("seed"))
-    return SamplingConfig(
+
+class Rules(NamedTuple):
+    """How the next token is drawn, and how often."""
+
+    config: SamplingConfig
+    draws: int
+
+
+def rules() -> Rules:
+    """The rules that hold now."""
+    kept: Rules = st.session_state.get(KEPT, Rules(SamplingConfig(), DRAWS[0]))
+    return kept
+
+
+def reported(said: Any) -> None:
+    """Keep what the playground reports; what none of its controls could say is left aside."""
+    try:
+        draws, settings = said["draws"], {name: said[name] for name in SamplingConfig.__dataclass_fields__}
+        config = SamplingConfig(**settings)
+    except (KeyError, TypeError, ValueError):
+        return
+    ends = config.temperature <= HOTTEST and (config.top_k or 1) <= MOST_K and (config.top_p or 1.0) >= LEAST_P
+    if ends and config.seed <= LAST_SEED and draws in DRAWS:
+        st.session_state[KEPT] = Rules(config, draws)
+
+
+def as_said(kept: Rules) -> Mapping[str, Any]:
+    """The rules in the form in which the playground gets and reports them."""
+    settings = {name: getattr(kept.config, name) for name in SamplingConfig.__dataclass_fields__}
+    return {**settings, "draws": kept.draws}
+
+
+def hand_over() -> None:
+    """Set the plain controls to the rules that hold; called when they are about to be shown."""
+    config, draws = rules()
+    for name, value in (
+        ("temperature", float(config.temperature)),
+        ("top_k", config.top_k or 0),
+        ("top_p", config.top_p or 1.0),
+        ("top_p_first", config.top_p_first),
+        ("seed", config.seed),
+        ("draws", draws),
+    ):
+        st.session_state[f"sampling_{name}"] = value
+
+
+def plain_controls() -> DeltaGenerator:
+    """Temperature, top-k and the number of draws in sight, the rest behind "More"; returns the place beside them."""
+    left, right = st.columns([1, 2.4], gap="medium")
+    with left:
+        temperature = st.slider("Temperature", 0.0, HOTTEST, 1.0, 0.05, **_about("temperature"))
+        top_k = st.slider("Top-k (0: no cut)", 0, MOST_K, 0, **_about("top_k"))
+        draws = st.segmented_control(
+            "Draws",
+            DRAWS,
+            default=DRAWS[0],
+            format_func="{:,}".format,
+            required=True,
+            key="sampling_draws",
+            persist_state="session",
+        )
+        with st.expander("More"):
+            top_p = st.slider("Top-p", LEAST_P, 1.0, 1.0, 0.01, **_about("top_p"))
+            first = st.toggle("Top-p before the temperature", **_about("top_p_first"))
+            seed = st.number_input("Seed", 0, LAST_SEED, 123, **_about("seed"))
+    config = SamplingConfig(
         temperature=temperature,
         top_k=top_k or None,
         top_p=top_p if top_p < 1 else None,
         top_p_first=first,
         seed=int(seed),
     )
+    st.session_state[KEPT] = Rules(config, draws)
+    return right
+
+
+def in_words(config: SamplingConfig) -> str:
+    """The rules in a line, as they stay true beside a text when the controls move on."""
+    cuts = [f"top-k {config.top_k}"] if config.top_k else []
+    cuts += [f"top-p {config.top_p:g}{' before it' if config.top_p_first else ''}"] if config.top_p else []
+    return ", ".join([f"temperature {config.temperature:g}", *(cuts or ["no cut"]), f"seed {config.seed}"])
 
 
 def _about(field: str) -> dict[str, Any]:

@@ -10,19 +10,10 @@ import torch
 
 from gptcore.config import SamplingConfig
 from gptcore.draws import distinct_share, draw_counts, draw_many, nucleus_size, repeated_share, spread
-from gptcore.published import NINE_WORDS
+from gptcore.nine_words import NineWords, logits
 from gptcore.sampling import choose, next_token_table
 
-NINE = torch.tensor(NINE_WORDS.logits)
-
-
-class Words:
-    """The nine words as a vocabulary."""
-
-    vocab_size = 9
-
-    def token_bytes(self, token_id: int) -> bytes:
-        return NINE_WORDS.words[token_id].encode()
+NINE = logits()
 
 
 def test_without_a_cut_all_of_the_mass_is_kept_and_both_orders_agree() -> None:
@@ -58,24 +49,24 @@ def test_how_many_tokens_hold_a_share_of_the_nine_words(share: float, size: int)
 
 def test_many_draws_are_the_same_for_a_seed_others_for_another_and_more_go_on_where_few_ended() -> None:
     probability = choose(NINE, SamplingConfig(temperature=3)).probability
-    draws = draw_many(probability, 1_000, 5)
-    assert np.array_equal(draws, draw_many(probability, 1_000, 5))
-    assert not np.array_equal(draws, draw_many(probability, 1_000, 6))
-    assert np.array_equal(draws[:100], draw_many(probability, 100, 5))
-    assert np.array_equal(draws[40:], draw_many(probability, 960, 5, skip=40))
+    draws = draw_many(probability.numpy(), 1_000, 5)
+    assert np.array_equal(draws, draw_many(probability.numpy(), 1_000, 5))
+    assert not np.array_equal(draws, draw_many(probability.numpy(), 1_000, 6))
+    assert np.array_equal(draws[:100], draw_many(probability.numpy(), 100, 5))
+    assert np.array_equal(draws[40:], draw_many(probability.numpy(), 960, 5, skip=40))
 
 
 def test_drawing_moves_no_global_random_number() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    draw_many(choose(NINE, SamplingConfig()).probability, 10, 5)
+    draw_many(choose(NINE, SamplingConfig()).probability.numpy(), 10, 5)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_counts_stand_beside_what_is_expected_and_its_error() -> None:
     config = SamplingConfig(temperature=5)
-    table = next_token_table(NINE, Words(), config)
-    drawn = draw_many(choose(NINE, config).probability, 1_000, 123)
+    table = next_token_table(NINE, NineWords(), config)
+    drawn = draw_many(choose(NINE, config).probability.numpy(), 1_000, 123)
     counts = draw_counts(table, drawn)
     assert counts["drawn"].sum() == 1_000
     assert counts["expected"].sum() == pytest.approx(1_000)
@@ -87,7 +78,7 @@ def test_counts_stand_beside_what_is_expected_and_its_error() -> None:
 
 
 def test_tokens_that_will_hardly_ever_be_drawn_are_left_out_of_the_counts_unless_they_were() -> None:
-    table = next_token_table(NINE, Words(), SamplingConfig(temperature=0.3))
+    table = next_token_table(NINE, NineWords(), SamplingConfig(temperature=0.3))
     counts = draw_counts(table, np.array([3, 3, 7, 2]))
     assert counts["token"].tolist() == ["forward", "toward", "effort"]
 

@@ -45,6 +45,7 @@ ROOMS = (
     "loss",
     "sampling",
     "draws",
+    "nine_words",
     "schedule",
     "memorization",
     "recitation",

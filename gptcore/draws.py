@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from gptcore.config import SamplingConfig
-from gptcore.sampling import Logits, choose, fall
+from gptcore.sampling import Logits, choose, fall, token_names
+from gptcore.tokenizer import Names
 
 REPEATED_TOKENS = 4  # in a row: what has occurred before is no chance any more (Welleck et al. 2020 count these)
 
@@ -83,6 +84,38 @@ def nucleus_size(probability: NDArray[np.float64], share: float) -> int:
     """
     reached = np.sort(probability)[::-1].cumsum()
     return min(int(np.searchsorted(reached, share - 1e-12)) + 1, len(reached))
+
+
+def stage_table(logits: Logits, names: Names, config: SamplingConfig, drawn: NDArray[np.int64]) -> pd.DataFrame:
+    """What every stage of a choice makes of every token, and how often it was drawn.
+
+    Args:
+        logits: (V,), float.
+        names: Gives the tokens their text.
+        config: The rules of the draw.
+        drawn: Token ids (N,).
+
+    Returns:
+        V rows, the largest logit first: token_id, token, logit, scaled (divided by T), softmax (what top-p looks at),
+        kept, chance, drawn, expected, error (both as in ``draw_counts``).
+    """
+    choice = choose(logits, config)
+    chance = choice.probability.numpy()
+    rows = pd.DataFrame(
+        {
+            "token_id": range(len(chance)),
+            "token": token_names(names),
+            "logit": logits.double().numpy(),
+            "scaled": choice.scaled.numpy(),
+            "softmax": choice.softmax.numpy(),
+            "kept": choice.kept.numpy(),
+            "chance": chance,
+            "drawn": np.bincount(drawn, minlength=len(chance)),
+            "expected": len(drawn) * chance,
+            "error": np.sqrt(len(drawn) * chance * (1 - chance)),
+        }
+    )
+    return rows.iloc[likeliest_ids(logits, len(chance))].reset_index(drop=True)
 
 
 def likeliest_ids(logits: Logits, count: int) -> NDArray[np.int64]:

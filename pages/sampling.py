@@ -8,6 +8,7 @@ from gptcore import sampling
 from gptcore.figures.bars import next_token_bars
 from pages._ui import desk, frame, playground, rules, sampling_questions, sampling_views
 from pages._ui.sampling_compare import compare
+from pages._ui.sampling_steps import step
 
 VIEWS = ("Write", "Draw", "Step by step", "Compare")
 
@@ -33,6 +34,7 @@ def play() -> None:
             key="sampling_bars",
             alt=f"Probabilities of the next token; the likeliest has {table['probability'].max():.1%}.",
         )
+        sampling_views.stages(on, chosen)
     view = st.segmented_control(
         "View",
         VIEWS,
@@ -46,7 +48,7 @@ def play() -> None:
         sampling_views.draw(on, chosen, table)
         ask = partial(sampling_questions.hold, table)
     elif view == "Step by step":
-        sampling_views.step(on, chosen, table)
+        step(on, chosen, table)
         ask = partial(sampling_questions.lead, on, chosen)
     elif view == "Compare":
         compare(on, chosen.config.seed)
@@ -58,7 +60,8 @@ def play() -> None:
     frame.notice(
         f"{wide.kept:,} of {len(table):,} tokens may be drawn; before the cuts they hold {wide.mass:.1%} of the "
         f"probability. The choice is as wide as among {wide.effective:,.1f} equally likely tokens: its entropy is "
-        f"{wide.entropy:.3f} nats.",
+        f"{wide.entropy:.3f} nats."
+        + (f" Top-p and temperature in the other order: {wide.other_order:,} tokens." if chosen.config.top_p else ""),
         "Temperature divides the scores before the softmax: it stretches or shrinks the differences between tokens, "
         "never their order. It has no opinion about truth.",
         "The bars and the draw follow from the same numbers, and all probabilities sum to "

@@ -6,6 +6,7 @@ token or more. The model runs when the text changes, and for nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,12 +59,10 @@ class Desk:
         """The whole text so far."""
         return [*self.prompt_ids, *(drawn.token_id for drawn in self.taken)]
 
-    @property
-    def text(self) -> str:
-        """The whole text so far, as it is shown."""
-        return self.prompt + b"".join(self.names.token_bytes(each.token_id) for each in self.taken).decode(
-            "utf-8", errors="replace"
-        )
+    def text(self, more: Sequence[int] = ()) -> str:
+        """The whole text so far and some more tokens, as it is shown; a character may be spread over several."""
+        grown = [*(drawn.token_id for drawn in self.taken), *more]
+        return self.prompt + b"".join(map(self.names.token_bytes, grown)).decode("utf-8", errors="replace")
 
     def token(self, token_id: int) -> str:
         """A token as text."""

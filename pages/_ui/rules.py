@@ -53,37 +53,42 @@ def as_said(kept: Rules) -> Mapping[str, Any]:
 
 def hand_over() -> None:
     """Set the plain controls to the rules that hold; called when they are about to be shown."""
-    config, draws = rules()
-    for name, value in (
-        ("temperature", float(config.temperature)),
-        ("top_k", config.top_k or 0),
-        ("top_p", config.top_p or 1.0),
-        ("top_p_first", config.top_p_first),
-        ("seed", config.seed),
-        ("draws", draws),
-    ):
-        st.session_state[f"sampling_{name}"] = value
+    st.session_state.update(_on_plain_controls(rules()))
+
+
+def _on_plain_controls(kept: Rules) -> dict[str, Any]:
+    """Where the plain controls stand under these rules, by their keys."""
+    config = kept.config
+    return {
+        "sampling_temperature": float(config.temperature),
+        "sampling_top_k": config.top_k or 0,
+        "sampling_top_p": float(config.top_p or 1.0),
+        "sampling_top_p_first": config.top_p_first,
+        "sampling_seed": config.seed,
+        "sampling_draws": kept.draws,
+    }
 
 
 def plain_controls() -> DeltaGenerator:
     """Temperature, top-k and the number of draws in sight, the rest behind "More"; returns the place beside them."""
+    for key, value in _on_plain_controls(rules()).items():
+        st.session_state.setdefault(key, value)
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
-        temperature = st.slider("Temperature", 0.0, HOTTEST, 1.0, 0.05, **_about("temperature"))
-        top_k = st.slider("Top-k (0: no cut)", 0, MOST_K, 0, **_about("top_k"))
+        temperature = st.slider("Temperature", 0.0, HOTTEST, step=0.05, **_about("temperature"))
+        top_k = st.slider("Top-k (0: no cut)", 0, MOST_K, **_about("top_k"))
         draws = st.segmented_control(
             "Draws",
             DRAWS,
-            default=DRAWS[0],
             format_func="{:,}".format,
             required=True,
             key="sampling_draws",
             persist_state="session",
         )
         with st.expander("More"):
-            top_p = st.slider("Top-p", LEAST_P, 1.0, 1.0, 0.01, **_about("top_p"))
+            top_p = st.slider("Top-p", LEAST_P, 1.0, step=0.01, **_about("top_p"))
             first = st.toggle("Top-p before the temperature", **_about("top_p_first"))
-            seed = st.number_input("Seed", 0, LAST_SEED, 123, **_about("seed"))
+            seed = st.number_input("Seed", 0, LAST_SEED, **_about("seed"))
     config = SamplingConfig(
         temperature=temperature,
         top_k=top_k or None,
@@ -91,7 +96,7 @@ def plain_controls() -> DeltaGenerator:
         top_p_first=first,
         seed=int(seed),
     )
-    st.session_state[KEPT] = Rules(config, draws)
+    st.session_state[KEPT] = Rules(config, draws or DRAWS[0])
     return right
 
 

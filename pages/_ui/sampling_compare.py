@@ -76,12 +76,11 @@ def _write(on: Desk, configs: Sequence[SamplingConfig], most: int, spots: Sequen
 def _column(on: Desk, ids: Sequence[int], config: SamplingConfig, total: float) -> Column:
     from gptcore.draws import distinct_share, repeated_share
 
-    text = on.text + b"".join(map(on.names.token_bytes, ids)).decode("utf-8", errors="replace")
     measures = (
         f"{len(ids)} tokens: {distinct_share(ids):.0%} different ones; {repeated_share(ids):.0%} of its passages of 4 "
-        f"tokens occurred before; {total / len(ids):.2f} nats a token by the model itself."
+        f"tokens occurred before; −{-total / len(ids):.2f} nats a token by the model itself."
     )
-    return Column(text, f"{on.voice.label}: {in_words(config)}.", measures)
+    return Column(on.text(ids), f"{on.voice.label}: {in_words(config)}.", measures)
 
 
 def _show(spot: DeltaGenerator, written: Column) -> None:

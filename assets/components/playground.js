@@ -88,10 +88,9 @@ function counted(count, draws, p) {
   return `${grouped(count)} / ${grouped(expected, digits)} ± ${grouped(Math.sqrt(expected * (1 - p)), digits)}`;
 }
 
-// A score after the division, as long as there is one.
-function divided(score, temperature) {
-  const result = score / temperature;
-  return Math.abs(result) < 1000 ? result.toFixed(2) : result.toPrecision(3);
+function scored(score) {
+  if (score === -Infinity) return "−∞";
+  return (Math.abs(score) < 1000 ? score.toFixed(2) : score.toPrecision(3)).replace("-", "−");
 }
 
 class Playground {
@@ -244,14 +243,14 @@ class Playground {
   said({ count, softmax }, place, cut) {
     const { temperature } = this.rules;
     const logit = this.ranked.sorted[place];
-    const said = { logit: logit === -Infinity ? "−∞" : logit.toFixed(2), "top-k": "", "÷ T": "", softmax: "", "top-p": "" };
+    const said = { logit: scored(logit), "top-k": "", "÷ T": "", softmax: "", "top-p": "" };
     if (temperature === 0) return { ...said, "÷ T": place ? "" : "largest" };
     const within = place < count;
     said["top-k"] = within ? "✓" : "cut";
     if (!within) return said;
     said.softmax = percent(softmax[place]);
     said["top-p"] = cut ? "cut" : "✓";
-    if (this.stages === STAGES || !cut) said["÷ T"] = divided(logit, temperature);
+    if (this.stages === STAGES || !cut) said["÷ T"] = scored(logit / temperature);
     return said;
   }
 

@@ -42,7 +42,7 @@ def draw_bars(
             y=[published.get(token) for token in top["token"]],
             name="published",
             mode="markers",
-            marker={"color": PUBLISHED, "symbol": "diamond-open", "size": 11, "line": {"width": 2}},
+            marker={"color": PUBLISHED, "symbol": "diamond", "size": 12, "line": {"width": 2, "color": "white"}},
             hovertemplate="%{y:,} published<extra></extra>",
         )
     figure.update_xaxes(title="token, the likeliest first", tickfont={"family": "monospace"}, type="category")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHARACTERS_AT_ONCE = 2_000  # a prompt may be long; the model reads only its last tokens anyway
 MOST_TAKEN = 100
 NINE = Voice("the book's nine words", None, "published")
-TAKEN, PENDING = "sampling_taken", "sampling_pending"
+TAKEN, PENDING, NOW = "sampling_taken", "sampling_pending", "sampling_desk"
 SHOWN_OF_PROMPT = 60  # characters before the tokens that were taken
 
 
@@ -102,7 +102,19 @@ def lay() -> Desk:
             help="Sliders and a chart of the usual kind, with the same numbers.",
             persist_state="session",
         )
-    return _published() if voice == NINE else _asked(voice, prompt)
+    on = st.session_state[NOW] = _published() if voice == NINE else _asked(voice, prompt)
+    return on
+
+
+def now() -> Desk | None:
+    """What lies on the desk; nothing where the last prompt or model was refused."""
+    on: Desk | None = st.session_state.get(NOW)
+    return on
+
+
+def clear() -> None:
+    """Lay nothing on the desk: there are no scores to go on from."""
+    st.session_state.pop(NOW, None)
 
 
 def _published() -> Desk:

@@ -315,7 +315,7 @@ def test_what_no_control_could_have_said_is_left_aside(said: Any, monkeypatch: p
     assert rules.rules() == rules.Rules(SamplingConfig(top_k=4), 100)
 
 
-# ------------------------------------------------------------------------------------------------------ many draws of it
+# ----------------------------------------------------------------------------------------------------- many draws of it
 
 
 def test_every_stage_of_every_bar_is_in_the_table(page: AppTest) -> None:
@@ -454,7 +454,7 @@ def test_the_text_goes_on_from_the_tokens_that_were_taken(page: AppTest) -> None
     assert go_on(page, tokens=5) == expected
 
 
-# ------------------------------------------------------------------------------------------------ three rules side by side
+# --------------------------------------------------------------------------------------------- three rules side by side
 
 
 def test_three_rules_write_what_each_would_write_alone_and_are_measured(page: AppTest) -> None:

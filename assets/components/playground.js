@@ -168,6 +168,7 @@ class Playground {
     this.stages = topPFirst && topP !== null && temperature > 0 ? TOP_P_FIRST : STAGES;
     this.drawControls();
     this.root.classList.toggle("many", this.rules.draws > 1);
+    this.drawOrder();
     this.drawRows(choice, counts);
     this.drawSum(choice, topP === null ? choice.kept : keptInOtherOrder(this.ranked, rules, this.other));
     this.drawn = this.rules.draws === 1 ? counts.indexOf(1) : undefined;
@@ -262,6 +263,9 @@ class Playground {
     this.headSaid = text;
     const kinds = ["name", ...this.stages.map((stage) => `stage${stage.startsWith("top") ? " cutter" : ""}`), "bar", "share", "count"];
     this.parts.head.replaceChildren(...text.split("|").map((column, place) => element("span", kinds[place], column)));
+  }
+
+  drawOrder() {
     this.parts.order_said.textContent =
       this.rules.temperature === 0
         ? "Temperature 0: the largest logit is taken, nothing is divided"

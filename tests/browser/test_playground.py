@@ -82,6 +82,10 @@ def settle(page: Page, arrive: Arrive, lesson: Lesson = SAMPLING) -> None:
     arrive(page, lesson)
 
 
+def noticed(page: Page) -> Locator:
+    return page.get_by_test_id("stMarkdown").filter(has_text="What to notice.")
+
+
 def press(slider: Locator, key: str, times: int) -> None:
     slider.focus()
     for _ in range(times):
@@ -163,7 +167,7 @@ def test_the_scores_are_sent_once_for_a_prompt(page: Page, playground: Locator, 
     again = wire.since()
     print(f"{again:,} bytes for another run of the page")  # noqa: T201
     assert 0 < again < 10_000
-    expect(page.get_by_text("What to notice.")).to_contain_text("tokens may be drawn")
+    expect(noticed(page)).to_contain_text("tokens may be drawn")
 
 
 def test_a_thousand_draws_are_those_of_the_seed_in_python(page: Page, playground: Locator) -> None:
@@ -219,7 +223,7 @@ def test_the_rules_stay_among_plain_controls_and_after_another_lesson(
     page.get_by_text("Plain controls").click()
     settle(page, arrive)
     expect(page.locator(".playground")).to_have_count(0)
-    expect(page.get_by_text("What to notice.")).to_contain_text(f"before the cuts they hold {mass(logits, config)}")
+    expect(noticed(page)).to_contain_text(f"before the cuts they hold {mass(logits, config)}")
     page.get_by_text("Plain controls").click()
     settle(page, arrive)
     assert_shows(page.locator(".playground"), logits, config)

@@ -49,3 +49,12 @@ def new_model(config: GPTConfig, seed: int) -> GPTModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return GPTModel(config).eval()
+
+
+def take_one_core() -> None:
+    """Have this process compute on one core from now on, in every thread that begins later.
+
+    A small model gains nothing from two. Beside other work the second core is waited for at every line: a token then
+    costs ten times as much.
+    """
+    torch.set_num_threads(1)

@@ -33,8 +33,9 @@ def put_optimiser_aside() -> None:
 
 
 def _import_and_freeze() -> None:
-    import gptcore.library  # noqa: F401  (brings PyTorch and all of gptcore)
+    from gptcore import library  # brings PyTorch and all of gptcore
 
+    library.take_one_core()  # the others belong to training runs
     put_aside()
     _torch_is_here.set()
     Dispatcher(runs_home()).start()  # only now: its processes import PyTorch, too, and would slow this down

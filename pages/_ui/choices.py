@@ -151,12 +151,11 @@ def voices() -> list[Voice]:
 
 def all_voices() -> list[Voice]:
     """As ``voices``, and between them the student's other runs and the GPT-2 weights that are here."""
-    others = [run for run in map(thread.store().find, owner.runs()) if run is not None and run.id != thread.run().id]
     more = [
-        Voice(f"your run {run.id[:4]}, {which}", run.folder, which)
-        for run in others
+        Voice(f"your run {number}, {which}", run.folder, which)
+        for number, run in own_runs().items()
         for which in ("best", "last")
-        if run.weights(which)
+        if run.id != thread.run().id and run.weights(which)
     ]
     gpt2 = [Voice(f"GPT-2 ({path.name})", path) for path in ready_weights()]
     upload = st.session_state.get("pretrained_kept")

@@ -8,10 +8,10 @@ first page is there before PyTorch is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -200,6 +200,23 @@ def speak(voice: Voice) -> tuple[GPTModel, Tokenizer]:
     if voice.path is None:
         return untrained_model(MODEL_PRESETS["class"], TRAIN_PRESETS["class"].seed), load_tokenizer()
     return _load(str(voice.path), voice.weights, _changed(voice.path, voice.weights))
+
+
+_turn = threading.Lock()
+T = TypeVar("T")
+
+
+def in_turn(steps: Iterator[T]) -> Iterator[T]:
+    """Take each step of something that is computed while no other student's is: all go on, token by token.
+
+    Thirty threads that compute at once would leave everybody who only looks a thirtieth of a processor.
+    """
+    while True:
+        with _turn:
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -63,7 +63,7 @@ def _write(on: Desk, configs: Sequence[SamplingConfig], most: int, spots: Sequen
     model, _ = resources.speak(on.voice)
     new: list[list[int]] = [[] for _ in configs]
     totals = [0.0] * len(configs)
-    for together in generate_together(model, on.ids, configs, most):
+    for together in resources.in_turn(generate_together(model, on.ids, configs, most)):
         for place, drawn in enumerate(together):
             new[place].append(drawn.token_id)
             totals[place] += drawn.log_probability

@@ -66,7 +66,7 @@ def write(on: Desk, rules: Rules) -> None:
     if go:
         model, _ = resources.speak(on.voice)
         new: list[int] = []
-        for drawn in generate(model, on.ids, rules.config, int(most)):
+        for drawn in resources.in_turn(generate(model, on.ids, rules.config, int(most))):
             new.append(drawn.token_id)
             text = on.text(new)
             spot.code(text, language=None, wrap_lines=True)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -530,3 +532,24 @@ def test_all_of_ones_own_runs_can_be_asked(lesson: Open, finished_run: Run) -> N
     page.selectbox("sampling_voice").select("your run 1, last").run()
     assert not page.exception
     assert not page.error
+
+
+# --------------------------------------------------------------------------------------------------------- many students
+
+
+def test_texts_that_are_written_at_once_take_turns_and_are_whole() -> None:
+    computing: list[int] = []
+    together: list[int] = []
+
+    def steps() -> Iterator[int]:
+        for step in range(20):
+            computing.append(step)
+            together.append(len(computing))
+            time.sleep(0.001)
+            computing.pop()
+            yield step
+
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(lambda _: list(resources.in_turn(steps())), range(8)))
+    assert texts == [list(range(20))] * 8
+    assert set(together) == {1}

@@ -534,7 +534,7 @@ def test_all_of_ones_own_runs_can_be_asked(lesson: Open, finished_run: Run) -> N
     assert not page.error
 
 
-# --------------------------------------------------------------------------------------------------------- many students
+# -------------------------------------------------------------------------------------------------------- many students
 
 
 def test_texts_that_are_written_at_once_take_turns_and_are_whole() -> None:

@@ -147,7 +147,7 @@ def links() -> list[Link]:
         Link("home", f"{len(text().text):,} characters"),
         Link("tokens", f"{counts.tokens:,} tokens", ("bpe",)),
         Link("windows", f"{counts.windows:,} windows"),
-        Link("parameters", f"{count_parameters(shape):,} parameters"),
+        Link("parameters", f"{count_parameters(shape):,} parameters", ("forward",)),
         Link("training", loss, ("loss", "overfitting", "memory", "clinic", "compare", "floor")),
         Link("sampling", "text", ("pretrained",)),
     ]

@@ -46,6 +46,7 @@ ROOMS = (
     "sampling",
     "draws",
     "nine_words",
+    "forward",
     "schedule",
     "memorization",
     "recitation",

@@ -94,8 +94,8 @@ class Trace:
 def trace_bytes(config: GPTConfig, tokens: int) -> int:
     """What a ``Trace`` of so many tokens holds, in bytes, the ids not counted.
 
-    >>> trace_bytes(GPTConfig(), 64) / 2**20  # GPT-2's small shape
-    12.566...
+    >>> round(trace_bytes(GPTConfig(), 64) / 2**20, 1)  # MiB, GPT-2's small shape
+    9.9
     """
     L, C, H = config.n_layers, config.emb_dim, config.n_heads
     per_token = (L + 1) * C + 2 * L * C + L * H * tokens + 3 * C

@@ -71,13 +71,13 @@ def _close() -> None:
 
 try:
     seen, at = forward_pass.choose()
+    table = forward_pass.next_tokens(seen)
 except ValueError as error:
     frame.refuse(error)
     _close()
     st.stop()
 
 _tokens(seen, at)
-table = forward_pass.next_tokens(seen)
 map_side, answer_side = st.columns([13, 7], gap="medium")
 with map_side:
     attention.maps(seen, at)

@@ -46,11 +46,18 @@ function paint(canvas, columns, rows, colour) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
+// The theme's own blue: the one of the light theme would be too dark on the dark one.
+function themeBlue(root) {
+  const hex = getComputedStyle(root).getPropertyValue("--st-primary-color").trim();
+  const found = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})/i.exec(hex);
+  return found ? found.slice(1).map((part) => parseInt(part, 16)) : BLUE;
+}
+
 // A weight as blue on the page; what lies in a token's future is grey, for it is never read.
-function weightColour(count, weights) {
+function weightColour(count, weights, blue) {
   return (cell) => {
     const future = cell % count > Math.floor(cell / count);
-    return future ? [136, 136, 136, 0.13] : [...BLUE, 0.04 + 0.96 * Math.sqrt(weights(cell))];
+    return future ? [136, 136, 136, 0.13] : [...blue, 0.04 + 0.96 * Math.sqrt(weights(cell))];
   };
 }
 
@@ -73,7 +80,8 @@ class Attention {
 
   show(data, pick) {
     this.pick = pick;
-    if (this.data?.pass !== data.pass || this.data?.cell.join() !== data.cell.join()) [this.query, this.key] = data.cell;
+    this.blue = themeBlue(this.parts.map);
+    if (this.data?.pass !== data.pass || this.data.cell[0] !== data.cell[0]) [this.query, this.key] = data.cell;
     this.data = data;
     this.count = data.tokens.length;
     for (const name of ["q", "k", "weights"]) this[name] = floats(data[name]);
@@ -84,7 +92,7 @@ class Attention {
     columns.replaceChildren(...names.map((name) => element("span", "", name)));
     grid.style.setProperty("--count", this.count);
     grid.setAttribute("aria-label", data.label);
-    paint(this.canvas, this.count, this.count, weightColour(this.count, (cell) => this.weights[cell]));
+    paint(this.canvas, this.count, this.count, weightColour(this.count, (cell) => this.weights[cell], this.blue));
     this.showMaps();
     this.light(this.query, this.key);
   }
@@ -114,7 +122,7 @@ class Attention {
     button.setAttribute("aria-pressed", layer === this.data.layer && head === this.data.head);
     button.addEventListener("click", () => this.pick([layer, head]));
     const canvas = element("canvas");
-    paint(canvas, this.count, this.count, weightColour(this.count, weights));
+    paint(canvas, this.count, this.count, weightColour(this.count, weights, this.blue));
     button.append(canvas);
     return button;
   }

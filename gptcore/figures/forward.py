@@ -102,7 +102,7 @@ def lens_bars(table: pd.DataFrame, first: Sequence[str], final: str) -> go.Figur
         f"{depth_name(layer)}: <b>{visible(token)}</b>" for layer, token in zip(table["layer"], first, strict=True)
     ]
     for column, name, fill, line in (
-        ("final_probability", f"the final choice, {visible(final)}", KEPT, KEPT),
+        ("final_probability", f"the final choice, “{visible(final)}”", KEPT, KEPT),
         ("probability", "first choice at this depth", TRANSPARENT, CUT),
     ):
         figure.add_bar(

@@ -37,7 +37,7 @@ def maps(seen: Pass, at: int) -> None:
         seen: The pass.
         at: The token that is followed: its row is lit first.
     """
-    one, other, _ = st.columns([1, 1, 2], gap="small")
+    one, other, _ = st.columns([2, 2, 1], gap="small")
     with one:
         layer = _pager("Layer", seen.config.n_layers, LAYER)
     with other:

@@ -83,9 +83,8 @@ def _embeddings(seen: Pass, at: int) -> None:
 def _block(seen: Pass, at: int, layer: int) -> None:
     """One block: its eight steps in words, and the vectors that it adds."""
     stages = forward_pass.stages(seen, layer)
-    text_side, picture_side = st.columns([3, 2], gap="medium")
     lines = enumerate(_lines(seen, stages, at), start=1)
-    text_side.markdown("\n".join(f"{number}. {line}" for number, line in lines))
+    st.markdown("\n".join(f"{number}. {line}" for number, line in lines))
     rows = {
         "entered": stages.entered,
         "+ attention": stages.attention,
@@ -93,12 +92,11 @@ def _block(seen: Pass, at: int, layer: int) -> None:
         "+ feed-fwd": stages.feed_forward,
         "= left": stages.left,
     }
-    with picture_side:
-        _strips(
-            {name: row[at].numpy() for name, row in rows.items()},
-            f"forward_block_{layer}",
-            f"The stream at token {at + 1} through block {layer + 1}, and its lengths",
-        )
+    _strips(
+        {name: row[at].numpy() for name, row in rows.items()},
+        f"forward_block_{layer}",
+        f"The stream at token {at + 1} through block {layer + 1}, and its lengths",
+    )
 
 
 def _lines(seen: Pass, stages: Stages, at: int) -> list[str]:
@@ -137,7 +135,7 @@ def _lines(seen: Pass, stages: Stages, at: int) -> list[str]:
 
 
 def _spread(vector: Vector) -> str:
-    return f"mean {vector.mean():.3f} and spread {vector.std():.3f}"
+    return f"mean {vector.mean():.3f} and spread {vector.std():.3f}".replace("-", "−")
 
 
 def _head(seen: Pass, table: pd.DataFrame) -> None:

@@ -52,15 +52,14 @@ def _lens(seen: Pass, at: int) -> None:
     table = forward_pass.lens(seen, at)
     final, settled = table["token"].iloc[-1], forward.settled(table)
     key = f"forward_{zlib.crc32(repr((seen.voice, seen.version, seen.ids, at)).encode())}"  # a guess is for one prompt
-    predict.choice(
+    guessed = predict.choice(
         key,
         f"After token {at + 1}, {name(seen.tokens[at])}, the model's first choice is {name(final)}. Suppose its final "
         "norm and head read the stream earlier: from where on would that be their first choice, and stay it?",
         [_offer(first, last) for first, last in offers(seen.config.n_layers)],
         next(_offer(first, last) for first, last in offers(seen.config.n_layers) if first <= settled <= last),
-        f"From {depth_name(settled)} on. {_said(table)}",
+        _said(table),
     )
-    guessed = st.session_state.get(f"{key}_predict_choice") is not None
     if not st.toggle("Show it without a guess", key="forward_show", persist_state="session") and not guessed:
         st.caption("What each depth would say appears once you have guessed.")
         return
@@ -83,7 +82,7 @@ def _lens(seen: Pass, at: int) -> None:
 def _said(table: pd.DataFrame) -> str:
     first, last = table.iloc[0], table.iloc[-1]
     return (
-        f"Read from the embeddings alone it has {percent(first['final_probability'])}, rank "
+        f"Read from the embeddings alone, {name(last['token'])} has {percent(first['final_probability'])}, rank "
         f"{first['final_rank']:,.0f}; in the end {percent(last['final_probability'])}."
     )
 
@@ -100,7 +99,7 @@ def _stream(seen: Pass, at: int) -> None:
     st.markdown(
         f"Length is the root of the sum of the {seen.config.emb_dim:,} squares; the colour is on a scale of powers. "
         f"The longest vector, {lengths.max():,.2f}, stands at token {token + 1}, {name(seen.tokens[token])}, after "
-        f"{'the ' * (depth == 0)}{depth_name(depth)}. No block sees any of that: a norm brings each token to one "
+        f"{'the ' * (depth == 0)}{depth_name(depth)}. No block reads these lengths: a norm brings each token to one "
         "scale first."
     )
 

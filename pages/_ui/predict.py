@@ -35,7 +35,7 @@ def number(key: str, question: str, answer: int) -> bool:
     return True
 
 
-def choice(key: str, question: str, options: list[str], answer: str, why: str) -> None:
+def choice(key: str, question: str, options: list[str], answer: str, why: str) -> bool:
     """Ask for one of several answers, then say the true one and why.
 
     Args:
@@ -44,6 +44,9 @@ def choice(key: str, question: str, options: list[str], answer: str, why: str) -
         options: What one may answer.
         answer: The true one, worked out from what is on screen.
         why: A sentence with the numbers.
+
+    Returns:
+        Whether it was answered, so that the page may show what the question is about.
     """
     st.markdown(f"**Try it.** {question}")
     guess = st.pills("Your guess", options, key=f"{key}_predict_choice", label_visibility="collapsed")
@@ -51,3 +54,4 @@ def choice(key: str, question: str, options: list[str], answer: str, why: str) -
         st.success(f"Yes. {why}", icon=":material/check_circle:")
     elif guess is not None:
         st.info(f"It is {answer}. {why}", icon=":material/lightbulb:")
+    return guess is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import classroom, memorization, pages, runs, steps
+from benchmarks import classroom, forward, memorization, pages, runs, steps
 
 PARTS = {
     "steps": steps.main,
@@ -16,6 +16,7 @@ PARTS = {
     "pages": pages.main,
     "classroom": classroom.main,
     "memorization": memorization.main,
+    "forward": forward.main,
 }
 
 

@@ -1,7 +1,8 @@
 """A prompt's way through one model, as the forward lesson shows it: chosen here, computed once, kept for a while.
 
 What is kept of a pass is bounded twice: in tokens, because a longer map could not be read, and in bytes, because
-students share the memory. Of a longer prompt the last tokens pass, as if the text began with them.
+students share the memory. Of a longer prompt the last tokens pass, as if the text began with them. It is computed on
+one core: on more, beside other work, the same pass took eight times as long, waiting for the others at every line.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gptcore import forward
 from gptcore.config import GPTConfig, SamplingConfig
 from gptcore.corpora import CATALOGUE, OWN_STORY
 from gptcore.forward import Stages, Trace
+from gptcore.one_step import alone
 from gptcore.sampling import next_token_table
 from gptcore.tokenizer import END_OF_TEXT, Tokenizer, show_token
 from pages._ui import choices, resources, thread
@@ -120,7 +122,9 @@ def trace(seen: Pass) -> Trace:
 @st.cache_resource(max_entries=PASSES_KEPT, show_spinner=False)
 def _trace(voice: Voice, version: float, ids: tuple[int, ...]) -> Trace:
     del version  # part of the key only
-    return forward.trace(resources.speak(voice)[0], ids)
+    model, _ = resources.speak(voice)
+    with alone():
+        return forward.trace(model, ids)
 
 
 def stages(seen: Pass, layer: int) -> Stages:
@@ -130,7 +134,9 @@ def stages(seen: Pass, layer: int) -> Stages:
 
 @st.cache_resource(max_entries=OPEN_BLOCKS_KEPT, show_spinner=False)
 def _stages(voice: Voice, version: float, ids: tuple[int, ...], layer: int) -> Stages:
-    return forward.stages_of(resources.speak(voice)[0], _trace(voice, version, ids), layer)
+    (model, _), seen = resources.speak(voice), _trace(voice, version, ids)
+    with alone():
+        return forward.stages_of(model, seen, layer)
 
 
 def next_tokens(seen: Pass) -> pd.DataFrame:
@@ -145,8 +151,9 @@ def lens(seen: Pass, at: int) -> pd.DataFrame:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _lens(voice: Voice, version: float, ids: tuple[int, ...], at: int) -> pd.DataFrame:
-    model, tokenizer = resources.speak(voice)
-    table = forward.lens_table(forward.logit_lens(model, _trace(voice, version, ids), at))
+    (model, tokenizer), seen = resources.speak(voice), _trace(voice, version, ids)
+    with alone():
+        table = forward.lens_table(forward.logit_lens(model, seen, at))
     return table.assign(token=[text_of(tokenizer, i) for i in table["token_id"]])
 
 

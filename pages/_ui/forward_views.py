@@ -107,8 +107,9 @@ def _stream(seen: Pass, at: int) -> None:
 @st.cache_data(max_entries=64, show_spinner="The same tokens are judged again and again.")
 def _judged(voice: Voice, version: float, ids: tuple[int, ...], rate: float) -> pd.DataFrame:
     del version  # part of the key only
+    model, _ = resources.speak(voice)
     with alone():
-        return forward.dropout_losses(resources.speak(voice)[0], ids, rate, SEED, times=ROUNDS, seconds=SECONDS)
+        return forward.dropout_losses(model, ids, rate, SEED, times=ROUNDS, seconds=SECONDS)
 
 
 def _dropout(seen: Pass, _at: int) -> None:

@@ -77,9 +77,9 @@ def test_arrow_keys_go_from_cell_to_cell_and_stop_at_the_edges(attention: Locato
 def test_a_hand_on_a_cell_works_it_out_and_asks_nobody(
     page: Page, attention: Locator, arrive: Callable[[Page, Lesson], None], trace: Trace
 ) -> None:
-    asked: list[object] = []
-    page.on("request", asked.append)
-    page.on("websocket", lambda socket: socket.on("framesent", asked.append))
+    asked: list[str | int] = []  # addresses, and sizes of messages to the server
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: asked.append(len(frame))))
     page.reload()
     arrive(page, FORWARD)
     expect(attention.locator(".title")).to_contain_text("reads token")

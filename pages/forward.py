@@ -83,7 +83,7 @@ with map_side:
     attention.maps(seen, at)
 with answer_side:
     st.plotly_chart(
-        next_token_bars(table, shown=8, height=330),
+        next_token_bars(table, shown=8, height=330).update_layout(margin_r=44),  # room for the longest bar's label
         key="forward_bars",
         alt=f"Probabilities of the next token; the likeliest has {table['probability'].max():.1%}.",
     )

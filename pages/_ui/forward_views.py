@@ -72,7 +72,8 @@ def _lens(seen: Pass, at: int) -> None:
             for layer, token, share in zip(table["layer"], table["token"], table["probability"], strict=True)
         ),
     )
-    tied = " A tied head finds in the embeddings mostly the token itself again." if seen.config.tie_weights else ""
+    again = seen.config.tie_weights and table["token_id"].iloc[0] == seen.ids[at]
+    tied = " It is the dictionary itself, so in the embeddings it finds the token that went in." if again else ""
     st.caption(
         "The head was trained to read what the last block leaves, and nothing else: what it makes of an earlier stream "
         f"is a way of looking (the logit lens), not what the model “thinks” there.{tied}"

@@ -21,6 +21,7 @@ from gptcore.figures.bars import next_token_bars, percent
 from gptcore.forward import Trace, dropout_losses, lens_table, logit_lens, settled
 from gptcore.library import new_model
 from gptcore.model import GPTModel
+from gptcore.paths import POCKET_MODEL
 from gptcore.pretrained import save_gpt2
 from gptcore.runs.store import Run
 from gptcore.sampling import next_logits, next_token_table
@@ -98,8 +99,7 @@ def follow(lesson: Open, run: Run) -> AppTest:
 
 def test_the_first_view_is_the_bundled_models_way_through_the_storys_prompt(lesson: Open, drawn: Drawn) -> None:
     page = lesson("forward")
-    voice = resources.Voice("pocket model", forward_pass.choices.POCKET_MODEL)
-    model, tokenizer, trace = spoken(voice)
+    model, tokenizer, trace = spoken(Voice("pocket model", POCKET_MODEL))
     assert page.selectbox("forward_voice").value == "pocket model"
     assert page.text_input(PROMPT).value == STORY_PROMPT
     bars_are(page, drawn, model, tokenizer, list(trace.ids))
@@ -278,6 +278,18 @@ def test_the_lens_ends_at_the_models_own_next_token_table(page: AppTest, drawn: 
     final, first = drawn(page, "forward_lens")
     assert final["x"][-1] == first["x"][-1] == pytest.approx(best["probability"], abs=1e-6)
     assert best["token"].strip() in first["y"][-1]
+
+
+def test_only_a_tied_head_that_finds_the_token_again_is_said_to(page: AppTest, lesson: Open) -> None:
+    page.toggle("forward_show").set_value(True).run()
+    assert "the token that went in" not in prose(page)  # the untrained model's head is a matrix of its own
+    page = lesson("forward")
+    page.toggle("forward_show").set_value(True)
+    for prompt in ("Once upon a time, there was", "ends with a space "):
+        ask(page, prompt)
+        model, _, trace = spoken(Voice("pocket model", POCKET_MODEL), prompt)
+        first = int(logit_lens(model, trace, -1)[0].argmax())
+        assert ("the token that went in" in prose(page)) == (first == trace.ids[-1])
 
 
 @pytest.mark.parametrize("layers", range(1, 49))

@@ -4,6 +4,7 @@ import streamlit as st
 
 from gptcore import forward
 from gptcore.config import MODEL_PRESETS
+from gptcore.dropout import dropout_losses
 from gptcore.figures.bars import next_token_bars, percent
 from gptcore.model import attention_step_by_step
 from gptcore.sampling import next_token_table
@@ -63,7 +64,7 @@ def _close() -> None:
         forward.gelu,
         forward.logit_lens,
         forward.lens_table,
-        forward.dropout_losses,
+        dropout_losses,
         next_token_table,
     )
     frame.next_lesson("forward")

@@ -1,7 +1,7 @@
 """The forward pass in pictures: vectors as strips, lengths, what each depth would say, what dropout does.
 
-How to read it: four builders, each for what one function of ``gptcore.forward`` gives. What is left out: the maps of
-attention, which a component of the page draws, because a cell's arithmetic follows the hand.
+How to read it: four builders, each for what one function of ``gptcore.forward`` or ``gptcore.dropout`` gives. What is
+left out: the maps of attention, which a component of the page draws, because a cell's arithmetic follows the hand.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def dropout_dots(table: pd.DataFrame, height: int = 300) -> go.Figure:
     """The loss of one window in evaluation after evaluation: scattered while values are dropped, one line without.
 
     Args:
-        table: Frame of ``forward.dropout_losses``.
+        table: Frame of ``dropout.dropout_losses``.
         height: Pixels.
     """
     figure = blank_figure(height)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pandas as pd
 import streamlit as st
 
-from gptcore import forward
+from gptcore import dropout, forward
 from gptcore.figures import forward as figures
 from gptcore.figures.bars import percent
 from gptcore.figures.forward import depth_name
@@ -110,7 +110,7 @@ def _judged(voice: Voice, version: float, ids: tuple[int, ...], rate: float) -> 
     del version  # part of the key only
     model, _ = resources.speak(voice)
     with alone():
-        return forward.dropout_losses(model, ids, rate, SEED, times=ROUNDS, seconds=SECONDS)
+        return dropout.dropout_losses(model, ids, rate, SEED, times=ROUNDS, seconds=SECONDS)
 
 
 def _dropout(seen: Pass, _at: int) -> None:

@@ -17,8 +17,9 @@ from streamlit.testing.v1 import AppTest
 from gptcore import forward
 from gptcore.config import MODEL_PRESETS, GPTConfig, SamplingConfig
 from gptcore.corpora import OWN_STORY, load_text
+from gptcore.dropout import dropout_losses
 from gptcore.figures.bars import next_token_bars, percent
-from gptcore.forward import Trace, dropout_losses, lens_table, logit_lens, settled
+from gptcore.forward import Trace, lens_table, logit_lens, settled
 from gptcore.library import new_model
 from gptcore.model import GPTModel
 from gptcore.paths import POCKET_MODEL

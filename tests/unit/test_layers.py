@@ -47,6 +47,7 @@ ROOMS = (
     "draws",
     "nine_words",
     "forward",
+    "dropout",
     "schedule",
     "memorization",
     "recitation",

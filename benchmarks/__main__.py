@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import classroom, forward, memorization, pages, runs, steps
+from benchmarks import classroom, forward, memorization, memory, pages, runs, steps
 
 PARTS = {
     "steps": steps.main,
+    "memory": memory.main,
     "runs": runs.main,
     "pages": pages.main,
     "classroom": classroom.main,

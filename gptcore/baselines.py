@@ -33,9 +33,14 @@ def reference_lines(train_ids: Sequence[int], validation_ids: Sequence[int], voc
     Returns:
         Nats a token: of a blind guess, of counting tokens and of counting pairs of them, in this order.
     """
+    return levels(Tally(train_ids) if train_ids else None, validation_ids, vocab_size)
+
+
+def levels(tally: Tally | None, ids: Sequence[int], vocab_size: int) -> dict[str, float]:
+    """As ``reference_lines``, from a training text that was counted before."""
     lines = {"a blind guess, ln V:": uniform_loss(vocab_size)}
-    if train_ids and len(validation_ids) >= 2:
-        counted = counting_losses(train_ids, validation_ids, vocab_size)
+    if tally is not None and len(ids) >= 2:
+        counted = tally.losses(ids, vocab_size)
         lines |= {"counting tokens:": counted["unigram"], "counting pairs:": counted["bigram"]}
     return lines
 
@@ -65,22 +70,33 @@ def counting_losses(train_ids: Sequence[int], validation_ids: Sequence[int], voc
             "counting needs at least 1 training and 2 validation tokens, "
             f"has {len(train_ids)} and {len(validation_ids)}"
         )
-    counts = Counter(train_ids)
-    pairs = Counter(pairwise(train_ids))
-    followers = Counter(first for first, _ in pairs)  # how many different tokens followed each
-    continued = Counter(train_ids[:-1])
+    return Tally(train_ids).losses(validation_ids, vocab_size)
 
-    def unigram(token: int) -> float:
-        return (counts[token] + len(counts) / vocab_size) / (len(train_ids) + len(counts))
 
-    def bigram(before: int, token: int) -> float:
-        if not continued[before]:
-            return unigram(token)
-        new = followers[before]
-        return (pairs[before, token] + new * unigram(token)) / (continued[before] + new)
+class Tally:
+    """A text counted once: how often each token occurs, and what followed what (``counting_losses``)."""
 
-    steps = list(pairwise(validation_ids))
-    return {
-        "unigram": -math.fsum(math.log(unigram(token)) for _, token in steps) / len(steps),
-        "bigram": -math.fsum(math.log(bigram(before, token)) for before, token in steps) / len(steps),
-    }
+    def __init__(self, train_ids: Sequence[int]) -> None:
+        self.total = len(train_ids)
+        self.counts = Counter(train_ids)
+        self.pairs = Counter(pairwise(train_ids))
+        self.followers = Counter(first for first, _ in self.pairs)  # how many different tokens followed each
+        self.continued = Counter(train_ids[:-1])
+
+    def _unigram(self, token: int, vocab_size: int) -> float:
+        return (self.counts[token] + len(self.counts) / vocab_size) / (self.total + len(self.counts))
+
+    def _bigram(self, before: int, token: int, vocab_size: int) -> float:
+        alone = self._unigram(token, vocab_size)
+        if not self.continued[before]:
+            return alone
+        new = self.followers[before]
+        return (self.pairs[before, token] + new * alone) / (self.continued[before] + new)
+
+    def losses(self, ids: Sequence[int], vocab_size: int) -> dict[str, float]:
+        """What all tokens but the first cost: "unigram" and "bigram", mean nats a token."""
+        steps = list(pairwise(ids))
+        return {
+            "unigram": -math.fsum(math.log(self._unigram(token, vocab_size)) for _, token in steps) / len(steps),
+            "bigram": -math.fsum(math.log(self._bigram(*pair, vocab_size)) for pair in steps) / len(steps),
+        }

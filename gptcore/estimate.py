@@ -37,6 +37,19 @@ def step_operations(shape: GPTConfig, batch_size: int) -> int:
     return 6 * tokens * (blocks - lookups + attention)
 
 
+def rule_of_thumb(parameters: int, tokens: int) -> int:
+    """The operations of a training as they are guessed in one's head: six for each parameter and token, 6 N D.
+
+    It counts looked-up embeddings as if they were multiplied, and leaves out attention: ``step_operations`` doesn't.
+
+    Source: Kaplan et al. 2020, section 2.1.
+
+    >>> rule_of_thumb(124_439_808, 10 * 10**9)  # GPT-2 small, 10 billion tokens
+    7466388480000000000
+    """
+    return 6 * parameters * tokens
+
+
 @cache
 def machine_speed() -> float:
     """Operations a second that one core reaches on a large product of matrices, in float32; measured once."""

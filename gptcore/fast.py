@@ -15,7 +15,6 @@ al. 2024), whose idea this is, and Cut Cross-Entropy (Wijmans et al. 2024).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,20 +25,10 @@ from torch.nn import functional as F
 
 from gptcore.config import Precision
 from gptcore.model import GPTModel
+from gptcore.parameters import chunk_rows
 
 SLAB = 2**22  # numbers of the weight gradient made at a time in bfloat16: 8 MiB, about a cache
 ALIGNMENT = 64  # rows of 50,257 numbers start at odd addresses; with 50,304 the bfloat16 products are 10-20 % faster
-
-
-def _chunk_rows(vocab_size: int, emb_dim: int) -> int:
-    """How many positions make a chunk of logits: as measured at C 16, 128 and 768; between them by the root.
-
-    Small chunks stay in the cache; but each reads the whole weight and adds to all of its gradient, dear at high C.
-    >>> [_chunk_rows(50_257, emb_dim) for emb_dim in (16, 128, 768)]
-    [52, 147, 250]
-    """
-    numbers = min(12.0, 2.5 * math.sqrt(emb_dim / 16)) * 2**20  # in bfloat16 5 to 24 MiB, in float32 twice that
-    return max(1, int(numbers / vocab_size))
 
 
 def _in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -86,7 +75,7 @@ def _loss_and_gradients(
     d_hidden = torch.empty_like(hidden) if gradients else None
     d_weight = torch.zeros_like(weight) if gradients else None
     losses = torch.empty(N)
-    rows = min(N, _chunk_rows(V, C))
+    rows = min(N, chunk_rows(V, C))
     buffer = torch.empty(rows, len(w), dtype=dtype)  # one for all chunks: fresh memory costs as much as the sums
 
     for start in range(0, N, rows):

@@ -2,7 +2,7 @@
 
 The loss of one guess is -ln(probability given to the token that came), in nats. The loss of a text is the mean.
 Perplexity is e to that mean: the model is as unsure as if it chose among so many equally likely tokens. Both can be
-compared only between models with the same tokenizer on the same text.
+compared only between models with the same tokenizer on the same text; ``bits_per_byte`` also between tokenizers.
 
 How to read it: ``loss_table`` goes step by step, ``mean_loss`` in one call; a test holds them equal.
 
@@ -68,24 +68,33 @@ def loss_table(logits: Tensor, targets: Tensor) -> pd.DataFrame:
 
 
 @torch.no_grad()
-def window_logits(model: nn.Module, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """What a model says along one window: it reads all tokens but the last and guesses all but the first.
+def batch_logits(model: nn.Module, windows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """What a model says along windows: of each it reads all tokens but the last and guesses all but the first.
 
     Args:
         model: Token ids (B, T) to logits (B, T, V), in evaluation mode.
-        ids: T + 1 token ids, at least 2.
+        windows: B windows of T + 1 token ids each, at least 2.
 
     Returns:
-        Logits (T, V) and targets (T,).
+        Logits (B, T, V) and targets (B, T).
 
     Raises:
         ValueError: Fewer than two tokens, or more than the model's context holds.
     """
-    if len(ids) < 2:
-        raise ValueError(f"a guess needs a token before it: at least 2 tokens, has {len(ids)}")
-    window = torch.tensor(ids)  # (T + 1)
-    logits = model(window[None, :-1])  # (1, T, V)
-    return logits.flatten(0, 1), window[1:]  # (1, T, V) -> (T, V)
+    if len(windows[0]) < 2:
+        raise ValueError(f"a guess needs a token before it: at least 2 tokens, has {len(windows[0])}")
+    ids = torch.tensor(windows)  # (B, T + 1)
+    return model(ids[:, :-1]), ids[:, 1:]
+
+
+def window_logits(model: nn.Module, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """What a model says along one window: ``batch_logits`` of a batch of one, laid flat.
+
+    Returns:
+        Logits (T, V) and targets (T,).
+    """
+    logits, targets = batch_logits(model, [ids])  # (1, T, V), (1, T)
+    return logits.flatten(0, 1), targets.flatten()
 
 
 def favourites(logits: Tensor, count: int) -> pd.DataFrame:
@@ -129,3 +138,16 @@ def perplexity(loss: float) -> float:
     50257
     """
     return math.inf if loss > 709 else math.exp(loss)  # e^709 is about the largest a float holds
+
+
+def bits_per_byte(nats: float, size: int) -> float:
+    """How many bits a model needs to write down each byte of a text: a measure that no tokenizer changes.
+
+    Args:
+        nats: The losses of all the text's tokens, summed.
+        size: The text's bytes in UTF-8.
+
+    >>> bits_per_byte(8 * math.log(2), 1)  # a byte that is one of 256, guessed blindly
+    8.0
+    """
+    return nats / math.log(2) / size

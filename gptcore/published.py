@@ -86,6 +86,51 @@ NINE_WORDS = PublishedDraws(
     "Raschka, section 5.3",
 )
 
+
+class PublishedTraining(NamedTuple):
+    """What a training took, as others published it; None where they said nothing.
+
+    Attributes:
+        tokens: Training tokens that were read, repetitions counted.
+        seconds: From start to end; hours of many processors are added up.
+        dollars: What it cost, or would have cost to rent.
+    """
+
+    run: str
+    tokens: int
+    seconds: float | None
+    dollars: float | None
+    source: str
+
+
+THE_VERDICT_TOKENS = 10 * 9 * 2 * 256  # read by the book's run: epochs, batches, windows, tokens: 46,080
+
+THE_VERDICT_TIMES = (
+    PublishedTraining("the book's run, a MacBook Air", THE_VERDICT_TOKENS, 5 * 60, None, "Raschka, section 5.2: about"),
+    PublishedTraining("the book's run, in a lecture", THE_VERDICT_TOKENS, 6.6 * 60, None, "a recorded lecture"),
+    PublishedTraining("the book's run, an RTX 3090", THE_VERDICT_TOKENS, 11, None, "a reader's run: just under"),
+)
+
+LLAMA_2_GPU_HOURS = 184_320  # of an A100; Touvron et al. 2023, table 2
+EIGHT_GPUS_AN_HOUR = 30.0  # dollars; Raschka, chapter 5
+
+LARGE_TRAININGS = (
+    PublishedTraining(
+        "GPT-2 124M with llm.c, eight A100",
+        10 * 10**9,
+        90 * 60,
+        20,
+        "Karpathy 2024, llm.c, discussion 481: about",
+    ),
+    PublishedTraining(
+        "Llama 2 7B, hours of all A100 added up",
+        2 * 10**12,
+        LLAMA_2_GPU_HOURS * 3_600,
+        None,
+        "Touvron et al. 2023, table 2",
+    ),
+)
+
 # Seed 123, temperature 1.5, top-k 50, 25 new tokens. Library versions change it, so it is shown and never asserted.
 GPT2_SAMPLE = (
     "Every effort moves you as far as the hand can go until the end of your turn unless something interrupts your "

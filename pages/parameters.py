@@ -5,16 +5,20 @@ from dataclasses import replace
 import streamlit as st
 
 from gptcore.config import MAX_EMB_DIM, TRAIN_PRESETS, GPTConfig
+from gptcore.costs import how_long
+from gptcore.estimate import step_operations
 from gptcore.figures.ledger import parameter_treemap
+from gptcore.figures.sizes import true_scale
 from gptcore.parameters import (
     count_parameters,
+    kept_per_token,
     leaves,
+    memory_factors,
     parameter_table,
     part_groups,
-    training_memory,
     well_known_counts,
 )
-from pages._ui import choices, frame, ledger, predict, shape, thread
+from pages._ui import choices, costs, frame, ledger, predict, shape, thread
 
 GROWTHS = (2, 3, 4, 8)
 
@@ -52,6 +56,7 @@ with figure_side:
 with number_side:
     st.metric("Parameters", f"{total:,}", help="Every number that training may change, counted by formula.")
     ledger.parts(groups)
+    ledger.switches(config, total)
     if changes := shape.differences(config, preset):
         st.caption(f"Differs from {preset}: {', '.join(changes)}.")
     same = config == thread.model()
@@ -66,13 +71,28 @@ with number_side:
         st.session_state["training_preset"] = choices.MY_MODEL
         st.rerun()
 
-frame.notice(*ledger.notices(config, TRAIN_PRESETS[preset], groups))
+settings = TRAIN_PRESETS[preset]
+frame.notice(*ledger.notices(config, settings, groups))
 _try_it(config, total)
 ledger.every_tensor(table, total)
-known_side, memory_side = st.columns([5, 3], gap="medium")
-with known_side:
-    ledger.sizes_people_give()
+ledger.sizes_people_give(config, total, "parameters")
+ledger.side_by_side(config)
+memory_side, work_side = st.columns(2, gap="medium")
 with memory_side:
-    ledger.training_step(config, TRAIN_PRESETS[preset].batch_size)
-frame.code_behind(leaves, parameter_table, well_known_counts, training_memory, parameter_treemap)
+    ledger.training_step(config, settings)
+with work_side:
+    costs.operations(config, settings)
+costs.how_long(config, settings)
+ledger.slips(config)
+frame.code_behind(
+    leaves,
+    parameter_table,
+    well_known_counts,
+    memory_factors,
+    kept_per_token,
+    step_operations,
+    how_long,
+    parameter_treemap,
+    true_scale,
+)
 frame.next_lesson("parameters")

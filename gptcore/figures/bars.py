@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -51,13 +53,16 @@ def next_token_bars(table: pd.DataFrame, shown: int = 10, colour: str = KEPT, he
     return figure
 
 
-def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int = 300) -> go.Figure:
-    """The price of each guess in a window, with the mean and the price of a blind guess.
+LINE_DASHES = ("dot", "dash", "dashdot")
+
+
+def loss_bars(table: pd.DataFrame, tokens: list[str], lines: Mapping[str, float], height: int = 300) -> go.Figure:
+    """The price of each guess in a window, with the mean and levels to measure it by.
 
     Args:
         table: A frame of ``loss.loss_table``.
         tokens: The target tokens' texts, in the order of the table.
-        blind: ln V, nats.
+        lines: Levels by their names, nats: as ``baselines.reference_lines`` has them.
         height: Pixels.
     """
     figure = blank_figure(height)
@@ -77,13 +82,10 @@ def loss_bars(table: pd.DataFrame, tokens: list[str], blind: float, height: int 
         line={"color": TRAIN, "width": 2.5},
         hovertemplate="%{y:.2f}",
     )
-    # Named in the key: beside the line its label would lie upon the bars of an untrained model.
-    figure.add_hline(
-        y=blind,
-        line={"color": CUT, "dash": "dot"},
-        name=f"a blind guess: ln V = {blind:.2f}",
-        showlegend=True,
-    )
+    # Named in the key: beside the lines their labels would lie upon the bars of an untrained model.
+    for (name, level), dash in zip(lines.items(), LINE_DASHES, strict=False):
+        line = {"color": CUT, "dash": dash, "width": 1.5}
+        figure.add_hline(y=level, line=line, name=f"{name} {level:.2f}", showlegend=True)
     figure.update_xaxes(
         title="target token",
         tickmode="array",

@@ -44,7 +44,7 @@ def needs(shape: GPTConfig, training: TrainConfig) -> Needs:
         shape: The model as it is trained: with a compact vocabulary, the size that the text gives it.
         training: The settings.
     """
-    memory = sum(training_memory(shape, training.batch_size).values())
+    memory = sum(training_memory(shape, training).values())
     return Needs(memory, max(LEAST_DISK, sum(training_disk(shape, training.optimiser).values())))
 
 

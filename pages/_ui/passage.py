@@ -7,19 +7,21 @@ scores of 50,257 tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
+from gptcore.baselines import Tally
 from gptcore.tokenizer import Tokenizer, show_token
 from gptcore.windows import split_text
-from pages._ui import choices, frame, resources, thread
+from pages._ui import resources, thread
 from pages._ui.chips import Piece
-from pages._ui.resources import UNTRAINED, Voice
+from pages._ui.resources import Voice
 
 FAVOURITES = 5
-SHORTEST, USUAL, LONGEST = 8, 16, 32  # targets in a window
-PARTS = ("training", "validation")
+LONGEST = 32  # targets in a window
 COLOUR = "#0072B2"  # the bars' blue; the dearer a token, the less of the page shines through
 
 
@@ -28,6 +30,9 @@ class Passage:
     """One window, guessed.
 
     Attributes:
+        voice: Who guessed.
+        text: The window as text, its first token included.
+        ids: Its tokens in the voice's own vocabulary, T + 1.
         given: The first token, which nobody guesses.
         tokens: The targets, as text.
         table: ``loss.loss_table`` of the window.
@@ -37,9 +42,14 @@ class Passage:
         loss: The mean, nats a token.
         in_one_call: The same as a training run computes it, in single precision.
         perplexity: e to the mean.
-        blind: ln V, nats.
+        size: Bytes of the targets.
+        bits_per_byte: The losses summed, spread over these bytes.
+        lines: Levels to measure the guesses by: a blind guess, and what counting the training part achieves here.
     """
 
+    voice: Voice
+    text: str
+    ids: tuple[int, ...]
     given: str
     tokens: list[str]
     table: pd.DataFrame
@@ -49,71 +59,14 @@ class Passage:
     loss: float
     in_one_call: float
     perplexity: float
-    blind: float
+    size: int
+    bits_per_byte: float
+    lines: dict[str, float]
 
-
-def choose(key: str) -> Passage:
-    """Choose whose guesses are judged, and where in the thread's text."""
-    columns = st.columns([3, 3, 3, 2])
-    with columns[0]:
-        voice = _choose_voice(key)
-    part = columns[1].segmented_control(
-        "Part of your text",
-        PARTS,
-        default=PARTS[0],
-        required=True,
-        key=f"{key}_part",
-        help="A model learns from the training part; the validation part stays new to it.",
-        persist_state="session",
-    )
-    training = thread.training()
-    text = split_text(thread.text().text, training.train_fraction, training.train_share)[PARTS.index(part)]
-    voice, guessable, room = _reader(voice, text)
-    length = most = min(LONGEST, room)
-    if most > SHORTEST:
-        with columns[3]:
-            length = slider("Tokens to guess", SHORTEST, most, USUAL, key=f"{key}_length")
-    start = 0
-    if guessable > length:
-        with columns[2]:
-            start = slider("The window starts at token", 0, guessable - length, 0, key=f"{key}_start_{part}")
-    return guess(voice, text, start, length)
-
-
-def slider(label: str, low: int, high: int, first: int, key: str) -> int:
-    """A slider that stays where it was, as far as it can, when its limits move: Streamlit's would go back to first."""
-    st.session_state[key] = min(max(st.session_state.get(key, first), low), high)
-    return int(st.slider(label, low, high, key=key, persist_state="session"))
-
-
-def _choose_voice(key: str) -> Voice:
-    """The student's own run comes first once there is one; until then an untrained model."""
-    options = {voice.label: voice for voice in choices.voices()}
-    first = UNTRAINED.label if thread.is_recorded(thread.run()) else next(iter(options))
-    label = st.selectbox(
-        "Whose guesses?",
-        list(options),
-        index=list(options).index(first),
-        key=f"{key}_voice",
-        help="The untrained model has the shape of the class preset and GPT-2's vocabulary.",
-        persist_state="session",
-    )
-    return options[label or first]
-
-
-def _reader(voice: Voice, text: str) -> tuple[Voice, int, int]:
-    """Who can read a text: this voice, or else, with a sentence about the reason, the untrained model.
-
-    Returns:
-        The voice, how many tokens of the text can be guessed, and how many in one window. The page ends here, with
-        that sentence, where nobody can guess anything.
-    """
-    for reader in dict.fromkeys((voice, UNTRAINED)):
-        try:
-            return reader, *_guessable(reader, text)
-        except ValueError as error:
-            frame.refuse(error, "" if reader == UNTRAINED else "Shown instead: the untrained model.")
-    return st.stop()
+    @property
+    def blind(self) -> float:
+        """The price of a blind guess: ln V, nats."""
+        return next(iter(self.lines.values()))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -122,7 +75,12 @@ def _ids(voice: Voice, version: float, text: str) -> list[int]:
     return resources.speak(voice)[1].encode(text)
 
 
-def _guessable(voice: Voice, text: str) -> tuple[int, int]:
+def guessable_tokens(voice: Voice, text: str) -> tuple[int, int]:
+    """How many tokens of a text a voice can guess, and how many in one window.
+
+    Raises:
+        ValueError: None, or the text can't be written in the voice's vocabulary.
+    """
     model, _ = resources.speak(voice)
     tokens = len(_ids(voice, resources.version(voice), text))
     if tokens < 2:
@@ -133,15 +91,20 @@ def _guessable(voice: Voice, text: str) -> tuple[int, int]:
 
 
 def guess(voice: Voice, text: str, start: int, length: int) -> Passage:
-    """What a voice thinks of ``length`` tokens of a text after the token at ``start``."""
+    """What a voice thinks of ``length`` tokens of a text after the token at ``start``.
+
+    Raises:
+        ValueError: The text can't be written in the voice's vocabulary.
+    """
     version = resources.version(voice)
     window = tuple(_ids(voice, version, text)[start : start + length + 1])
-    return _guess(voice, version, window)
+    training = thread.training()
+    train_text, _ = split_text(thread.text().text, training.train_fraction, training.train_share)
+    return _guess(voice, version, window, train_text)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _guess(voice: Voice, version: float, ids: tuple[int, ...]) -> Passage:
-    del version  # part of the key only
+def _guess(voice: Voice, version: float, ids: tuple[int, ...], train_text: str) -> Passage:
     from gptcore import baselines, loss
 
     model, tokenizer = resources.speak(voice)
@@ -149,7 +112,11 @@ def _guess(voice: Voice, version: float, ids: tuple[int, ...]) -> Passage:
     table = loss.loss_table(logits, targets)
     mean = float(table["loss"].mean())
     best = loss.favourites(logits, FAVOURITES)
+    size = sum(len(tokenizer.token_bytes(i)) for i in ids[1:])
     return Passage(
+        voice=voice,
+        text=tokenizer.decode(ids),
+        ids=ids,
         given=_text(tokenizer, ids[0]),
         tokens=[_text(tokenizer, i) for i in ids[1:]],
         table=table,
@@ -159,12 +126,57 @@ def _guess(voice: Voice, version: float, ids: tuple[int, ...]) -> Passage:
         loss=mean,
         in_one_call=float(loss.mean_loss(logits, targets)),
         perplexity=loss.perplexity(mean),
-        blind=baselines.uniform_loss(model.config.vocab_size),
+        size=size,
+        bits_per_byte=loss.bits_per_byte(float(table["loss"].sum()), size),
+        lines=baselines.levels(_tally(voice, version, train_text), ids, model.config.vocab_size),
     )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _tally(voice: Voice, version: float, text: str) -> Tally | None:
+    """A text counted in a voice's tokens; nothing where its compact vocabulary lacks some of them."""
+    try:
+        return Tally(ids) if (ids := _ids(voice, version, text)) else None
+    except ValueError:
+        return None
 
 
 def _text(tokenizer: Tokenizer, token_id: int) -> str:
     return show_token(tokenizer.token_bytes(token_id))
+
+
+class Batch(NamedTuple):
+    """Some windows laid flat: the token that each guess read last, its target, and ``loss.loss_table`` of them all."""
+
+    read: list[str]
+    targets: list[str]
+    table: pd.DataFrame
+    in_one_call: float
+
+
+def batch(seen: Passage, windows: int, length: int) -> Batch | None:
+    """The first windows of a passage as a batch; nothing where the passage is shorter."""
+    if len(seen.tokens) < windows * length:
+        return None
+    from gptcore import loss
+
+    model, tokenizer = resources.speak(seen.voice)
+    cut = [seen.ids[at : at + length + 1] for at in range(0, windows * length, length)]
+    logits, targets = loss.batch_logits(model, cut)  # (B, T, V), (B, T)
+    return Batch(
+        read=[_text(tokenizer, i) for window in cut for i in window[:-1]],
+        targets=[_text(tokenizer, i) for window in cut for i in window[1:]],
+        table=loss.loss_table(logits.flatten(0, 1), targets.flatten()),
+        in_one_call=float(loss.mean_loss(logits, targets)),
+    )
+
+
+def common_ending(before: Passage, after: Passage) -> int:
+    """How many tokens at the end of two windows are the same; none of them where the windows have other judges."""
+    if before.voice != after.voice:
+        return 0
+    pairs = zip(reversed(before.ids[1:]), reversed(after.ids[1:]), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def pieces(passage: Passage) -> list[Piece]:

@@ -39,6 +39,15 @@ def differences(config: GPTConfig, preset: str) -> list[str]:
     return [f"{name} {_say(mine)} instead of {_say(theirs)}" for name, mine, theirs in pairs if mine != theirs]
 
 
+def moves(here: GPTConfig, there: GPTConfig) -> list[str]:
+    """Which controls have to be moved to come from one shape to another, as "Tied head on"."""
+    return [
+        f"{label} {_say(getattr(there, name))}"
+        for name, label in LABELS.items()
+        if getattr(here, name) != getattr(there, name)
+    ]
+
+
 def _say(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -53,7 +62,7 @@ def nearest_preset(config: GPTConfig) -> str:
 def choose(key: str) -> Shape:
     """Draw the controls, four in sight and the rest behind "More"; the shape they say, or the last that held."""
     if st.session_state.get(f"{key}_thread") != thread.model():  # first visit, or chosen on another page
-        _fill(key, thread.model())
+        fill(key, thread.model())
     columns = st.columns(4, vertical_alignment="bottom")
     preset = columns[0].selectbox(
         "Model",
@@ -96,8 +105,8 @@ def _checked(key: str) -> GPTConfig:
     return shown
 
 
-def _fill(key: str, config: GPTConfig) -> None:
-    """Set all controls; called before they are drawn."""
+def fill(key: str, config: GPTConfig) -> None:
+    """Set all controls to a shape; called before they are drawn."""
     st.session_state[f"{key}_thread"] = thread.model()
     st.session_state[f"{key}_shown"] = config
     st.session_state[f"{key}_preset"] = nearest_preset(config)
@@ -106,4 +115,4 @@ def _fill(key: str, config: GPTConfig) -> None:
 
 
 def _fill_from_preset(key: str) -> None:
-    _fill(key, MODEL_PRESETS[st.session_state[f"{key}_preset"]])
+    fill(key, MODEL_PRESETS[st.session_state[f"{key}_preset"]])

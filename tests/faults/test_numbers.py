@@ -114,7 +114,7 @@ def test_a_run_that_does_not_fit_is_refused_with_the_sum_before_anything_is_allo
     settings = replace(SETTINGS, batch_size=2, compact_vocab=False)
     run = create_run(tmp_path / "run", STORY, replace(MODEL_PRESETS["gpt2-xl"], context_length=8), settings)
     assert execute(run) == "failed"
-    needed = sum(training_memory(run.model_config, 2).values())
+    needed = sum(training_memory(run.model_config, settings).values())
     reason = run.status["reason"]
     assert f"{needed // 2**20:,} MiB of 2,048 MiB" in reason
     assert "choose a smaller model" in reason
@@ -122,7 +122,7 @@ def test_a_run_that_does_not_fit_is_refused_with_the_sum_before_anything_is_allo
 
 def test_a_run_that_just_fits_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = replace(MODEL, vocab_size=DATA.tokenizer.vocab_size)
-    needed = sum(training_memory(shape, SETTINGS.batch_size).values())
+    needed = sum(training_memory(shape, SETTINGS).values())
     monkeypatch.setattr(machine, "memory_limit", lambda: needed)
     assert execute(create_run(tmp_path / "a", STORY, MODEL, SETTINGS)) == "done"
     monkeypatch.setattr(machine, "memory_limit", lambda: needed - 1)

@@ -73,7 +73,7 @@ def test_float32_loss_and_gradients_are_those_of_the_plain_form(N: int, C: int, 
 def test_chunk_size_does_not_change_the_result(rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = problem(20, 16, 101)
     whole = fused(*arguments, dtype)
-    monkeypatch.setattr(fast, "_chunk_rows", lambda *_: rows)
+    monkeypatch.setattr(fast, "chunk_rows", lambda *_: rows)
     monkeypatch.setattr(fast, "SLAB", 16 * 30)  # slabs of 30 rows: 101 = 3 x 30 + 11
     for found, expected in zip(fused(*arguments, dtype), whole, strict=True):
         assert relative(found, expected) < (1e-6 if dtype == torch.float32 else 4e-3)

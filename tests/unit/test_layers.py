@@ -40,6 +40,7 @@ ROOMS = (
     "model",
     "parameters",
     "estimate",
+    "costs",
     "baselines",
     "overfitting",
     "loss",

@@ -8,18 +8,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptcore.config import GPT2_VOCAB_SIZE, MODEL_PRESETS, GPTConfig
+from benchmarks import memory
+from gptcore.config import GPT2_VOCAB_SIZE, MODEL_PRESETS, GPTConfig, TrainConfig
 from gptcore.model import GPTModel
 from gptcore.parameters import (
     check_ledger,
     count_parameters,
+    kept_per_token,
     leaves,
     parameter_table,
     part_groups,
     training_memory,
+    well_known_counts,
 )
 from gptcore.paths import REPOSITORY
 
@@ -69,6 +72,25 @@ def test_the_formula_counts_what_a_real_model_has(config: GPTConfig) -> None:
     assert table["part"].tolist() == list(by_name)  # in the model's own order
 
 
+@pytest.mark.parametrize("name", MODEL_PRESETS)
+def test_every_preset_has_what_the_formula_counts(name: str) -> None:
+    """On PyTorch's meta device, where a model has shapes and no numbers."""
+    config = MODEL_PRESETS[name]
+    with torch.device("meta"):
+        model = GPTModel(config)
+    assert sum(p.numel() for p in model.parameters()) == count_parameters(config)
+    check_ledger(model, config)
+
+
+@settings(max_examples=15, deadline=None)
+@given(configs(), st.integers(1, 64), st.integers(1, 2_000))
+def test_the_formula_counts_large_models_as_well(config: GPTConfig, wider: int, longer: int) -> None:
+    large = replace(config, emb_dim=wider * config.emb_dim, vocab_size=50_000 + longer, context_length=longer)
+    with torch.device("meta"):
+        model = GPTModel(large)
+    assert sum(p.numel() for p in model.parameters()) == count_parameters(large)
+
+
 def test_gpt2_small_by_its_parts() -> None:
     groups = part_groups(MODEL_PRESETS["gpt2-small"])
     assert groups == {
@@ -89,6 +111,22 @@ def test_one_block_of_the_book_by_its_parts() -> None:
 
     assert (of("attention"), of("feed_forward"), of("norm")) == (2_360_064, 4_722_432, 3_072)
     assert int(block["count"].sum()) == 2_360_064 + 4_722_432 + 3_072
+
+
+def test_each_number_that_people_give_is_a_ledger_with_a_switch_moved() -> None:
+    known = well_known_counts().set_index("said")
+    counts = known["count"].dropna().astype(int).to_dict()
+    assert counts == {
+        "124 M": 124_439_808,
+        "124.4 M": 124_412_160,
+        "163 M": 163_009_536,
+        "163.04 M": 163_037_184,
+        "162 M": 162_419_712,
+        "85 M": 84_934_656,
+        "59 M": 589_824,
+    }
+    for said, config in known["config"].dropna().items():
+        assert count_parameters(config) == counts[str(said)]
 
 
 def test_the_attention_output_projection_has_not_59_but_0_59_million() -> None:
@@ -154,15 +192,46 @@ def test_counting_needs_no_pytorch() -> None:
 
 
 def test_the_memory_of_training_is_exact_where_it_can_be() -> None:
-    memory = training_memory(BOOK, batch_size=2)
+    held = training_memory(BOOK, TrainConfig(batch_size=2, reference=True))
     weights = 4 * 162_419_712
-    assert (memory["weights"], memory["gradients"], memory["optimiser"]) == (weights, weights, 2 * weights)
-    assert memory["logits"] == 3 * 4 * 2 * 256 * GPT2_VOCAB_SIZE
+    assert (held["weights"], held["gradients"], held["optimiser"]) == (weights, weights, 2 * weights)
+    assert held["logits"] == 3 * 4 * 2 * 256 * GPT2_VOCAB_SIZE
+    assert training_memory(BOOK, TrainConfig(optimiser="sgd"))["optimiser"] == weights
+
+
+def test_a_fused_loss_holds_a_chunk_of_the_logits_and_never_more_than_there_are() -> None:
+    assert training_memory(BOOK, TrainConfig(batch_size=2))["logits"] == 4 * 250 * GPT2_VOCAB_SIZE
+    short = replace(BOOK, context_length=8)
+    assert training_memory(short, TrainConfig(batch_size=2))["logits"] == 4 * 16 * GPT2_VOCAB_SIZE
+
+
+@pytest.mark.parametrize("drop_rate", [0.0, 0.1])
+def test_what_a_forward_pass_keeps_for_the_backward_pass_is_counted(drop_rate: float) -> None:
+    """Each storage once; the weights, and a few numbers a row for norms and softmax, are not what is meant."""
+    config = GPTConfig(vocab_size=50, context_length=32, emb_dim=64, n_heads=2, n_layers=3, drop_rate=drop_rate)
+    model, kept = GPTModel(config).train(), {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor  # the tensor itself: a freed address would be given anew
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.hidden(torch.randint(50, (4, 32)))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    numbers = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights) / 4 / (4 * 32)
+    assert numbers == pytest.approx(kept_per_token(config), rel=0.03)
 
 
 def test_the_memory_of_a_model_that_fits_nowhere_is_counted_without_any_being_spent() -> None:
     giant = GPTConfig(vocab_size=1_000_000, emb_dim=65_536, n_heads=64, n_layers=1_000)
-    assert sum(training_memory(giant, 8).values()) > 10**14
+    assert sum(training_memory(giant, TrainConfig(batch_size=8)).values()) > 10**14
+
+
+@pytest.mark.parametrize("case", memory.CASES[:3], ids=lambda case: case.name)
+@pytest.mark.skipif(not memory.CLEAR_REFS.exists(), reason="only Linux keeps a process's peak that can be set back")
+def test_a_real_run_holds_within_15_percent_of_what_the_formula_says(case: memory.Case) -> None:
+    peak, formula = memory.measure(case)
+    assert formula == pytest.approx(peak, rel=0.15)
 
 
 def test_real_weights_take_the_memory_that_the_ledger_says() -> None:
@@ -172,6 +241,6 @@ def test_real_weights_take_the_memory_that_the_ledger_says() -> None:
     model(torch.tensor([[1, 2]])).sum().backward()
     optimiser.step()
     moments = [state[key] for state in optimiser.state.values() for key in ("exp_avg", "exp_avg_sq")]
-    memory = training_memory(config, 1)
-    assert sum(p.nbytes for p in model.parameters()) == memory["weights"]
-    assert sum(m.nbytes for m in moments) == memory["optimiser"]
+    counted = training_memory(config, TrainConfig(batch_size=1))
+    assert sum(p.nbytes for p in model.parameters()) == counted["weights"]
+    assert sum(m.nbytes for m in moments) == counted["optimiser"]

@@ -243,7 +243,7 @@ def test_a_folder_that_is_no_run_of_this_version_has_no_ticket(broken: str, runs
 
 def test_what_a_run_needs_follows_from_its_settings() -> None:
     small = needs(MODEL, SETTINGS)
-    assert small == (sum(training_memory(MODEL, 4).values()), LEAST_DISK)
+    assert small == (sum(training_memory(MODEL, SETTINGS).values()), LEAST_DISK)
     large = replace(MODEL, vocab_size=50_257, emb_dim=768)
     with_sgd = replace(SETTINGS, optimiser="sgd")
     assert needs(large, SETTINGS).disk == sum(training_disk(large, "adamw").values()) > needs(large, with_sgd).disk

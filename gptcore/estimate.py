@@ -17,7 +17,7 @@ from gptcore.parameters import leaves
 
 EFFICIENCY = 0.6  # of the speed of one large product, as a whole step was seen to reach
 BLOCK_SECONDS = 0.0008  # to start the operations of a block, forward and backward, whatever their size
-SIDE, TRIES = 512, 20  # the matrices that are multiplied to measure, and how often
+SIDE, TRIES = 512, 60  # the matrices that are multiplied to measure, and how often
 
 
 def step_operations(shape: GPTConfig, batch_size: int) -> int:

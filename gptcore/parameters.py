@@ -196,16 +196,16 @@ def memory_factors(config: GPTConfig, training: TrainConfig) -> dict[str, dict[s
     """
     each = {"parameters": count_parameters(config), "bytes": FLOAT32_BYTES}
     tokens = training.batch_size * config.context_length
-    activations = {"tokens": tokens, "numbers kept": kept_per_token(config), "bytes": FLOAT32_BYTES}
+    kept = kept_per_token(config)
     whole, chunk = {"whole logits": 3, "tokens": tokens}, min(tokens, chunk_rows(config.vocab_size, config.emb_dim))
     rows = whole if training.reference else {"tokens at a time": chunk}
     return {
         "weights": {**each},
         "gradients": {**each},
         "optimiser": {"numbers each": 2 if training.optimiser == "adamw" else 1, **each},
-        "activations": {**activations},
+        "activations": {"tokens": tokens, "numbers kept": kept, "bytes": FLOAT32_BYTES},
         "logits": {**rows, "vocabulary": config.vocab_size, "bytes": FLOAT32_BYTES},
-        "gaps": {"of the activations": GAPS, **activations},
+        "gaps": {"of the activations'": GAPS, "bytes": tokens * kept * FLOAT32_BYTES},
     }
 
 

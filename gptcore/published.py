@@ -106,9 +106,11 @@ class PublishedTraining(NamedTuple):
 THE_VERDICT_TOKENS = 10 * 9 * 2 * 256  # read by the book's run: epochs, batches, windows, tokens: 46,080
 
 THE_VERDICT_TIMES = (
-    PublishedTraining("the book's run, a MacBook Air", THE_VERDICT_TOKENS, 5 * 60, None, "Raschka, section 5.2: about"),
-    PublishedTraining("the book's run, in a lecture", THE_VERDICT_TOKENS, 6.6 * 60, None, "a recorded lecture"),
-    PublishedTraining("the book's run, an RTX 3090", THE_VERDICT_TOKENS, 11, None, "a reader's run: just under"),
+    PublishedTraining("the book's run, MacBook Air", THE_VERDICT_TOKENS, 5 * 60, None, "Raschka, section 5.2: about"),
+    PublishedTraining("the book's run, a lecture", THE_VERDICT_TOKENS, 6.6 * 60, None, "a recorded lecture"),
+    PublishedTraining(
+        "the book's run, RTX 3090", THE_VERDICT_TOKENS, 11, None, "a published run of the book's code: just under"
+    ),
 )
 
 LLAMA_2_GPU_HOURS = 184_320  # of an A100; Touvron et al. 2023, table 2
@@ -116,14 +118,14 @@ EIGHT_GPUS_AN_HOUR = 30.0  # dollars; Raschka, chapter 5
 
 LARGE_TRAININGS = (
     PublishedTraining(
-        "GPT-2 124M with llm.c, eight A100",
+        "GPT-2 124M, llm.c, eight A100",
         10 * 10**9,
         90 * 60,
         20,
         "Karpathy 2024, llm.c, discussion 481: about",
     ),
     PublishedTraining(
-        "Llama 2 7B, hours of all A100 added up",
+        "Llama 2 7B, GPU hours added up",
         2 * 10**12,
         LLAMA_2_GPU_HOURS * 3_600,
         None,

@@ -77,7 +77,7 @@ _try_it(config, total)
 ledger.every_tensor(table, total)
 ledger.sizes_people_give(config, total, "parameters")
 ledger.side_by_side(config)
-memory_side, work_side = st.columns(2, gap="medium")
+memory_side, work_side = st.columns([3, 2], gap="medium")
 with memory_side:
     ledger.training_step(config, settings)
 with work_side:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from gptcore.figures.theme import KEPT, TRAIN, VALIDATION, blank_figure, literal
 
 GAP = 0.06  # between two squares, as a share of the largest one's side
-ROOM = 0.13  # at least, for the name below a small square
+ROOM = 0.09  # at least, for the name below a small square
 SHARES = {  # drawn from below; the colours of the treemap
     "blocks": (("blocks", "final norm"), VALIDATION),
     "positions": (("position embedding",), KEPT),
@@ -21,7 +21,7 @@ SHARES = {  # drawn from below; the colours of the treemap
 }
 
 
-def true_scale(models: Mapping[str, Mapping[str, int]], height: int = 330) -> go.Figure:
+def true_scale(models: Mapping[str, Mapping[str, int]], height: int = 360) -> go.Figure:
     """Models side by side at true scale.
 
     Args:
@@ -48,19 +48,15 @@ def true_scale(models: Mapping[str, Mapping[str, int]], height: int = 330) -> go
             customdata=[(literal(name), counts[name], sum(models[name].values())) for name in models],
             hovertemplate="%{customdata[0]}: %{customdata[1]:,} of %{customdata[2]:,}<extra>" + share + "</extra>",
         )
-    for name, place in places.items():
-        figure.add_annotation(
-            x=place, y=sides[name], text=f"{sum(models[name].values()) / 1e6:,.1f} M", showarrow=False, yanchor="bottom"
-        )
     figure.update_layout(barmode="stack", hovermode="closest", bargap=0)
     figure.update_xaxes(
         tickmode="array",
         tickvals=list(places.values()),
-        ticktext=[literal(name) for name in places],
-        tickangle=-35,
+        ticktext=[f"{literal(name)} {sum(groups.values()) / 1e6:,.1f} M" for name, groups in models.items()],
+        tickangle=-50,
         showgrid=False,
         zeroline=False,
         range=[0, end - GAP * largest],
     )
-    figure.update_yaxes(visible=False, scaleanchor="x", range=[0, 1.1 * largest])
+    figure.update_yaxes(visible=False, scaleanchor="x", constrain="domain", constraintoward="top", range=[0, largest])
     return figure

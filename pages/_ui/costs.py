@@ -16,6 +16,8 @@ from gptcore.runs.store import Run
 from pages._ui import resources, thread
 from pages._ui.resources import TextCounts
 
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def updates(counts: TextCounts, training: TrainConfig) -> int:
     """How many updates a preset's run of the thread's text comes to."""
@@ -51,15 +53,13 @@ def operations(config: GPTConfig, training: TrainConfig) -> None:
 
 
 def _power(operations: int) -> str:
-    """A count of operations with its power of ten written as people say it.
+    """A count of operations as a power of ten.
 
     >>> _power(393_985_916_928)
-    '394.0 thousand million'
+    '3.94 × 10¹¹'
     """
-    for size, name in ((10**18, "million million million"), (10**12, "million million"), (10**9, "thousand million")):
-        if operations >= size:
-            return f"{operations / size:,.1f} {name}"
-    return f"{operations / 10**6:,.1f} million"
+    digits, power = f"{operations:.2e}".split("e+")
+    return f"{digits} × 10{str(int(power)).translate(RAISED)}"
 
 
 def _timed(run: Run, name: str, kind: costs.Kind) -> list[Training]:
@@ -81,7 +81,7 @@ def how_long(config: GPTConfig, training: TrainConfig) -> None:
     rows = costs.published_trainings()
     here = [
         costs.book_run_here(speed),
-        *_timed(Run(thread.RECORDED_RUN), "the recorded run, two busy cores", "recorded"),
+        *_timed(Run(thread.RECORDED_RUN), "the recorded run of this program", "recorded"),
     ]
     if not thread.is_recorded(thread.run()):
         here += _timed(thread.run(), "your run, this machine", "measured")
@@ -101,20 +101,18 @@ def how_long(config: GPTConfig, training: TrainConfig) -> None:
         pd.DataFrame(
             {
                 "training": table["run"],
-                "tokens": table["tokens"],
                 "time": table["seconds"].map(_said),
-                "tokens a second": table["tokens_per_second"],
+                "tokens": table["tokens"],
+                "a second": table["tokens_per_second"].map(_counted),
                 "10 billion tokens": table["one_pass"].map(_said),
-                "dollars": table["dollars"],
+                "dollars": table["dollars"].map(_counted),
                 "figures are": table["kind"],
                 "source": table["source"],
             }
         ),
         hide_index=True,
         column_config={
-            "tokens": st.column_config.NumberColumn(format="localized"),
-            "tokens a second": st.column_config.NumberColumn(format="%,.0f"),
-            "dollars": st.column_config.NumberColumn(format="%,.0f"),
+            "tokens": st.column_config.NumberColumn(format="compact", width=60),
             "source": st.column_config.TextColumn(width="large"),
         },
         key="parameters_costs",
@@ -127,3 +125,7 @@ def how_long(config: GPTConfig, training: TrainConfig) -> None:
 
 def _said(seconds: float) -> str:
     return "" if math.isnan(seconds) else costs.duration(seconds)
+
+
+def _counted(number: float) -> str:
+    return "" if math.isnan(number) else f"{number:,.0f}"

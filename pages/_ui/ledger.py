@@ -22,6 +22,7 @@ from pages._ui import resources, shape, thread
 
 GIB = 2**30
 SHORT_CONTEXT, LONG_CONTEXT = 256, 1024  # the book trains with the one, GPT-2 was published with the other
+OURS = ("class", "pocket")  # made for this program; all other presets are models that somebody wrote about
 COLUMNS = {
     "count": st.column_config.NumberColumn("parameters", format="localized"),
     "share": st.column_config.NumberColumn("share", format="%.3f %%"),
@@ -94,9 +95,10 @@ def _way(config: GPTConfig, total: int, to: GPTConfig | None) -> str:
 
 
 def side_by_side(config: GPTConfig) -> None:
-    """The named models, and the one on screen, as squares on one scale."""
-    models = {name: part_groups(preset) for name, preset in MODEL_PRESETS.items()}
-    if config not in MODEL_PRESETS.values():
+    """The models that the sources name, and the one on screen, as squares on one scale."""
+    presets = {name: preset for name, preset in MODEL_PRESETS.items() if name not in OURS}
+    models = {name: part_groups(preset) for name, preset in presets.items()}
+    if config not in presets.values():
         models = {"this model": part_groups(config)} | models
     totals = {name: sum(groups.values()) for name, groups in models.items()}
     largest, smallest = (choose(totals, key=totals.__getitem__) for choose in (max, min))
@@ -157,8 +159,9 @@ def slips(config: GPTConfig) -> None:
         f"""**Slips you may meet**
 - *"The attention output projection has 59 M parameters."* {C:,} × {C:,} = {C * C:,}: {C * C / 1e6:.2f} M. In the model
   above it has {here:,} × {here:,} = {here * here:,} in each block.
-- *"The softmax layer has 38.4 M parameters."* That is about the output head, {gpt2.vocab_size:,} × {C:,} = {head:,}.
-  No row of the ledger is a softmax: it turns scores into shares and has nothing to learn.
+- *"The softmax layer has 38.4 M parameters."* That is about the output head: 50,000 × {C:,} = {50_000 * C:,}, and
+  exactly {gpt2.vocab_size:,} × {C:,} = {head:,}. No row of the ledger is a softmax: it turns scores into shares and has
+  nothing to learn.
 - *"1,622,208 million parameters."* The Harry Potter model has {potter:,}: {potter / 1e6:.1f} million."""
     )
 

@@ -88,40 +88,39 @@ def batch(seen: Passage) -> None:
     if rows is None:
         return
     N, V, mean = BATCH * LENGTH, seen.vocab_size, rows.table["loss"].mean()
-    with st.expander(f"As a batch: {BATCH} windows of {LENGTH} tokens, laid flat", icon=":material/table_rows:"):
-        st.markdown(
-            f"A training run guesses many windows at once. The first {BATCH} windows of this passage go in as "
-            f"({BATCH}, {LENGTH}) tokens; logits ({BATCH}, {LENGTH}, {V}) → ({N}, {V}), targets ({BATCH}, {LENGTH}) → "
-            f"({N}): for the loss it does not matter which window a guess belongs to. Then each row goes its own way:"
-        )
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "window": [at // LENGTH + 1 for at in range(N)],
-                    "last read": [marked(token) for token in rows.read],
-                    "target": [marked(token) for token in rows.targets],
-                    "id": rows.table["target"],
-                    "its logit": rows.table["target_logit"],
-                    "ln Σ exp": rows.table["target_logit"] + rows.table["loss"],
-                    "probability": rows.table["probability"],
-                    "−ln p": rows.table["loss"],
-                }
-            ),
-            hide_index=True,
-            column_config={
-                "its logit": st.column_config.NumberColumn(format="%.3f"),
-                "ln Σ exp": st.column_config.NumberColumn(format="%.3f"),
-                "probability": st.column_config.NumberColumn(format="%.3g"),
-                "−ln p": st.column_config.NumberColumn(format="%.3f"),
-            },
-            key="loss_batch",
-        )
-        summed = " + ".join(f"{price:.3f}" for price in rows.table["loss"])
-        st.markdown(
-            f"({summed}) / {N} = **{mean:.4f}** nats; e to that is {loss.perplexity(mean):,.1f}. In one call: "
-            f"{rows.in_one_call:.4f}. The second window does not see the first, so its tokens cost something else "
-            "than above."
-        )
+    st.markdown(
+        f"**As a batch.** A training run guesses many windows at once. The first {BATCH} windows of this passage go in "
+        f"as ({BATCH}, {LENGTH}) tokens; logits ({BATCH}, {LENGTH}, {V}) → ({N}, {V}), targets ({BATCH}, {LENGTH}) → "
+        f"({N}): for the loss it does not matter which window a guess belongs to. Then each row goes its own way:"
+    )
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "window": [at // LENGTH + 1 for at in range(N)],
+                "last read": [marked(token) for token in rows.read],
+                "target": [marked(token) for token in rows.targets],
+                "id": rows.table["target"],
+                "its logit": rows.table["target_logit"],
+                "ln Σ exp": rows.table["target_logit"] + rows.table["loss"],
+                "probability": rows.table["probability"],
+                "−ln p": rows.table["loss"],
+            }
+        ),
+        hide_index=True,
+        column_config={
+            "its logit": st.column_config.NumberColumn(format="%.3f"),
+            "ln Σ exp": st.column_config.NumberColumn(format="%.3f"),
+            "probability": st.column_config.NumberColumn(format="%.3g"),
+            "−ln p": st.column_config.NumberColumn(format="%.3f"),
+        },
+        key="loss_batch",
+    )
+    summed = " + ".join(f"{price:.3f}" for price in rows.table["loss"])
+    st.markdown(
+        f"({summed}) / {N} = **{mean:.4f}** nats; e to that is {loss.perplexity(mean):,.1f}. In one call: "
+        f"{rows.in_one_call:.4f}. The second window does not see the first, so its tokens cost something else "
+        "than above."
+    )
 
 
 def edit(seen: Passage, before: Passage | None) -> None:
@@ -131,17 +130,17 @@ def edit(seen: Passage, before: Passage | None) -> None:
     chips.graded(passage.pieces(before), "loss_before", "the window before the edit")
     change = seen.loss - before.loss
     said = (
-        f"**As it stood** (above, {before.loss:.2f} nats a token) **and as it stands now** ({seen.loss:.2f}): the edit "
-        f"made this passage {abs(change):.2f} nats a token {'dearer' if change > 0 else 'cheaper'}."
+        f"**As it stands now** (first, {seen.loss:.2f} nats a token) **and as it stood** (second, {before.loss:.2f}): "
+        f"the edit made this passage {abs(change):.2f} nats a token {'dearer' if change > 0 else 'cheaper'}."
     )
     same = passage.common_ending(before, seen)
     if same:
-        now, then = (p.table["loss"].to_numpy()[-same:] for p in (seen, before))
-        moved = abs(now - then).argmax()
+        now, then = (each.table["loss"].to_numpy()[-same:] for each in (seen, before))
+        moved = int(abs(now - then).argmax())
         said += (
-            f" Its last {same:,} tokens are the same as before, and yet they cost {now.mean():.2f} instead of "
-            f"{then.mean():.2f} each: a guess depends on all that was read. Most changed guess "
-            f"{len(seen.tokens) - same + int(moved) + 1}, from {then[moved]:.2f} to {now[moved]:.2f} nats."
+            f" Its last {same:,} tokens are the same, and yet they cost {now.mean():.2f} instead of {then.mean():.2f} "
+            f"each: a guess depends on all that was read. Number {len(seen.tokens) - same + moved + 1} changed most, "
+            f"from {then[moved]:.2f} to {now[moved]:.2f} nats."
         )
     st.markdown(said)
 
@@ -155,8 +154,8 @@ def slips(seen: Passage) -> None:
     st.markdown(
         f"""**Slips you may meet**
 - *"A perplexity of {MEANT:,} means choosing among {SAID:,} tokens."* The perplexity is itself the number of choices:
-  ln {MEANT:,} = {meant:.3f} is the loss in question, and exp({meant:.3f}) is {loss.perplexity(round(meant, 3)):,.0f};
-  ln {SAID:,} would be {said:.3f}.
+  ln {MEANT:,} = {meant:.3f} is the loss in question, and e to that is {loss.perplexity(meant):,.0f} again; ln {SAID:,}
+  would be {said:.3f}.
 - *"The softmax layer has 38.4 M parameters."* The output head before it has: {head:,} in GPT-2's small shape,
   {V:,} × {C:,} = {V * C:,} here. Softmax turns scores into shares; it has nothing to learn.
 - *"The loss goes to zero when a model is trained well."* {_floor()}"""

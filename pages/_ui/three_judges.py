@@ -49,11 +49,10 @@ def side_by_side(seen: Passage) -> None:
             "bits per byte": [each.bits_per_byte for each in heard.values()],
         }
     )
-    with st.container(horizontal=True, gap="medium"):
-        for number, (label, each) in enumerate(heard.items()):
-            with st.container(width=300):
-                st.caption(f"{label}: {each.loss:.2f} nats, {each.bits_per_byte:.2f} bits a byte")
-                chips.graded(passage.pieces(each), f"loss_judge_{number}", f"the passage as judged by the {label}")
+    for number, (column, (label, each)) in enumerate(zip(st.columns(len(heard)), heard.items(), strict=True)):
+        with column:
+            st.caption(f"{label}: {each.loss:.2f} nats, {each.bits_per_byte:.2f} bits a byte")
+            chips.graded(passage.pieces(each), f"loss_judge_{number}", f"the passage as judged by the {label}")
     st.dataframe(
         table,
         hide_index=True,

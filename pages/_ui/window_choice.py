@@ -26,7 +26,7 @@ class Chosen(NamedTuple):
 
 def choose(key: str) -> Chosen:
     """Choose whose guesses are judged, and where in the thread's text; or change the words of that window."""
-    columns = st.columns([3, 3, 3, 2])
+    columns = st.columns([5, 7, 5, 4])
     with columns[0]:
         voice = _choose_voice(key)
     part = columns[1].segmented_control(

@@ -12,19 +12,22 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from gptcore import loss
+from gptcore import baselines, loss
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, load_text, read_bytes
+from gptcore.language import the_entropies
 from gptcore.library import load_model, new_model
 from gptcore.model import GPTModel
+from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from gptcore.tokenizer import CompactTokenizer, load_tokenizer
 from gptcore.windows import split_text
-from pages._ui import passage, thread
+from pages._ui import passage, thread, three_judges
 
 Open = Callable[..., AppTest]
 Drawn = Callable[[AppTest, str], list[dict[str, Any]]]
 STORY = load_text(OWN_STORY).text
+FAVOURED = ["token", "probability", "loss"]
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +50,16 @@ def prose(page: AppTest) -> str:
     return " ".join(" ".join(text.value for text in page.markdown).split())
 
 
-def chips(page: AppTest) -> list[dict[str, Any]]:
-    (component,) = page.get("bidi_component")
+def chips(page: AppTest, key: str = "loss_passage") -> list[dict[str, Any]]:
+    component = next(component for component in page.get("bidi_component") if component.key == key)
     pieces: list[dict[str, Any]] = json.loads(component.proto.json)["pieces"]
     return pieces
+
+
+def table(page: AppTest, column: str) -> pd.DataFrame:
+    """The one table that has this column."""
+    (frame,) = (frame.value for frame in page.dataframe if column in frame.value.columns)
+    return frame
 
 
 def expected(model: GPTModel, ids: Sequence[int], start: int, length: int) -> pd.DataFrame:
@@ -134,7 +143,7 @@ def test_the_favourites_are_the_models_five_likeliest(page: AppTest, untrained: 
     with torch.no_grad():
         chances = torch.softmax(untrained(torch.tensor([ids[:16]]))[0, 2].double(), dim=0)
     likeliest = chances.topk(5)
-    shown = page.dataframe[0].value
+    shown = next(frame.value for frame in page.dataframe if list(frame.value.columns) == FAVOURED)
     assert shown["probability"].tolist() == pytest.approx(likeliest.values.tolist())
     assert shown["loss"].tolist() == pytest.approx((-likeliest.values.log()).tolist())
     names = [load_tokenizer().decode([i]).replace(" ", "·") for i in likeliest.indices.tolist()]
@@ -228,5 +237,131 @@ def test_the_question_is_scored_from_the_window(page: AppTest, untrained: GPTMod
 
 
 def test_the_slips_are_answered_by_numbers(page: AppTest) -> None:
-    assert "ln 48,725 = 10.794" in prose(page)
+    assert "ln 48,725 = 10.794 is the loss in question, and e to that is 48,725 again" in prose(page)
+    assert "ln 47,678 would be 10.772" in prose(page)
     assert "has: 38,597,376 in GPT-2's small shape, 50,257 × 64 = 3,216,448 here" in prose(page)
+
+
+def test_that_the_loss_goes_to_zero_is_answered_by_a_run_and_by_a_known_floor(page: AppTest) -> None:
+    rows = [row for row in Run(thread.RECORDED_RUN).metrics()[0] if row["val_loss"] is not None]
+    train, new = (min(row[part] for row in rows) for part in ("train_loss", "val_loss"))
+    assert f"In the recorded run the loss on text read before fell to {train:.2f}" in prose(page)
+    assert f"on new text never below {new:.2f}" in prose(page)
+    assert f"that is {the_entropies().floor:.2f} nats a token" in prose(page)
+
+
+def test_counting_is_measured_on_the_same_window(page: AppTest) -> None:
+    (chart,) = page.get("plotly_chart")
+    ids = training_ids()
+    counted = baselines.counting_losses(ids, ids[:17], 50_257)
+    lines = {line["name"]: line["y0"] for line in json.loads(chart.proto.spec)["layout"]["shapes"]}
+    assert lines == {
+        f"a blind guess, ln V: {math.log(50_257):.2f}": pytest.approx(math.log(50_257)),
+        f"counting tokens: {counted['unigram']:.2f}": pytest.approx(counted["unigram"]),
+        f"counting pairs: {counted['bigram']:.2f}": pytest.approx(counted["bigram"]),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- as one batch
+
+
+def test_two_windows_of_four_are_laid_flat_with_their_real_numbers(page: AppTest, untrained: GPTModel) -> None:
+    ids = training_ids()
+    windows = torch.tensor([ids[:5], ids[4:9]])
+    with torch.no_grad():
+        logits = untrained(windows[:, :-1])
+    assert logits.shape == (2, 4, 50_257)
+    flat = loss.loss_table(logits.flatten(0, 1), windows[:, 1:].flatten())
+    shown = table(page, "ln Σ exp")
+    assert "(2, 4, 50257) → (8, 50257), targets (2, 4) → (8)" in prose(page)
+    assert shown["id"].tolist() == windows[:, 1:].flatten().tolist()
+    assert shown["its logit"].tolist() == pytest.approx(flat["target_logit"].tolist(), rel=1e-5)
+    assert shown["ln Σ exp"].tolist() == pytest.approx(logits.logsumexp(-1).flatten().tolist(), rel=1e-5)
+    assert shown["−ln p"].tolist() == pytest.approx(flat["loss"].tolist(), rel=1e-5)
+    mean = loss.mean_loss(logits, windows[:, 1:]).item()
+    assert f"/ 8 = **{mean:.4f}** nats; e to that is {math.exp(mean):,.1f}. In one call: {mean:.4f}" in prose(page)
+
+
+# --------------------------------------------------------------------------------------------------------- edit a word
+
+
+def edit(page: AppTest, words: str) -> AppTest:
+    page.button_group("loss_part").set_value("edit it").run()
+    return page.text_area("loss_typed").set_value(words).run()
+
+
+def test_the_window_that_was_seen_can_be_edited(page: AppTest) -> None:
+    page.slider("loss_start_training").set_value(40).run()
+    page.button_group("loss_part").set_value("edit it").run()
+    assert not page.exception
+    assert page.text_area("loss_typed").value == load_tokenizer().decode(training_ids()[40:57])
+    assert "As it stands now" not in prose(page)
+
+
+def test_a_changed_word_changes_what_comes_after_it_costs(page: AppTest) -> None:
+    page.selectbox("loss_voice").select("pocket model").run()
+    window = load_tokenizer().decode(training_ids()[:17])
+    edit(page, window.replace("street", "river"))
+    assert not page.exception
+    model, tokenizer = load_model(POCKET_MODEL)
+    now, before = (
+        expected(model, tokenizer.encode(text), 0, 16)["loss"] for text in (window.replace("street", "river"), window)
+    )
+    assert f"(first, {now.mean():.2f} nats a token) **and as it stood** (second, {before.mean():.2f})" in prose(page)
+    assert f"Its last 8 tokens are the same, and yet they cost {now[-8:].mean():.2f} instead of" in prose(page)
+    assert "".join(piece["text"] for piece in chips(page, "loss_before")) == window
+
+
+@pytest.mark.parametrize("words", ["", "a"])
+def test_a_text_that_was_edited_away_is_said_in_a_sentence(page: AppTest, words: str) -> None:
+    edit(page, words)
+    assert not page.exception
+    assert page.error[0].value.startswith("This part of the text needs at least 2 tokens")
+    assert not edit(page, "Some words again.").error
+
+
+def test_an_edit_is_shown_letter_by_letter(page: AppTest) -> None:
+    edit(page, "<script>x</script> $a$ :red[b]")
+    assert not page.exception
+    assert "script" in "".join(piece["text"] for piece in chips(page))
+    assert "script" not in prose(page)
+    assert ":red" not in prose(page)
+
+
+def test_a_word_that_a_compact_vocabulary_lacks_is_said(lesson: Open, finished_run: Run) -> None:
+    page = edit(follow(lesson, finished_run), "The quantum chromodynamics of it")
+    assert not page.exception
+    assert page.error[0].value.startswith("This model knows only the ")
+
+
+# ------------------------------------------------------------------------------------------------------- several judges
+
+
+def test_untrained_trained_and_pretrained_models_judge_the_same_passage(page: AppTest, untrained: GPTModel) -> None:
+    window = load_tokenizer().decode(training_ids()[:17])
+    judged = table(page, "judge").set_index("judge")
+    models = {
+        "untrained": (untrained, load_tokenizer()),
+        three_judges.RECORDED.label: load_model(thread.SMALL_RUN),
+        "pocket model": load_model(POCKET_MODEL),
+    }
+    assert judged.index.tolist() == list(models)
+    for label, (model, tokenizer) in models.items():
+        ids = tokenizer.encode(window)
+        losses = expected(model, ids, 0, len(ids) - 1)["loss"]
+        size = len(b"".join(tokenizer.token_bytes(i) for i in ids[1:]))
+        assert judged.loc[label, "loss"] == pytest.approx(losses.mean(), rel=1e-5)
+        assert judged.loc[label, "perplexity"] == pytest.approx(math.exp(losses.mean()), rel=1e-4)
+        assert judged.loc[label, "bits per byte"] == pytest.approx(losses.sum() / math.log(2) / size, rel=1e-5)
+        assert judged.loc[label, "vocabulary"] == tokenizer.vocab_size
+
+
+def test_a_compact_vocabulary_is_said_to_have_it_easier(page: AppTest) -> None:
+    small = load_model(thread.SMALL_RUN)[1].vocab_size
+    assert f"A vocabulary of {small:,} tokens makes even a blind guess cheap, {math.log(small):.2f} nats" in prose(page)
+
+
+def test_a_judge_that_lacks_a_token_says_so_and_the_others_go_on(page: AppTest) -> None:
+    edit(page, "Quantum chromodynamics is asymptotically free, they say.")
+    assert table(page, "judge")["judge"].tolist() == ["untrained", "pocket model"]
+    assert any(caption.value.startswith("recorded small run: this model knows only") for caption in page.caption)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig
 from gptcore.corpora import OWN_STORY, load_text, read_bytes
+from gptcore.costs import HERE, book_run_here, duration
+from gptcore.estimate import machine_speed, step_operations
 from gptcore.parameters import count_parameters, part_groups, training_memory, well_known_counts
 from gptcore.runs.store import Run
 from pages._ui import ledger, resources, shape, thread
+from pages._ui.costs import _power
 
 Open = Callable[..., AppTest]
+Drawn = Callable[[AppTest, str], list[dict[str, Any]]]
 BOOK = MODEL_PRESETS["book-124m"]
 
 
@@ -33,11 +39,17 @@ def total(page: AppTest) -> str:
 
 
 def prose(page: AppTest) -> str:
-    return " ".join(text.value for text in page.markdown)
+    return " ".join(" ".join(text.value for text in page.markdown).split())
 
 
 def select(page: AppTest, preset: str) -> AppTest:
     return page.selectbox("parameters_preset").select(preset).run()
+
+
+def column_table(page: AppTest, column: str) -> pd.DataFrame:
+    """The one table that has this column."""
+    (frame,) = (frame.value for frame in page.dataframe if column in frame.value.columns)
+    return frame
 
 
 def says(page: AppTest) -> dict[str, Any]:
@@ -88,7 +100,7 @@ def test_every_switch_is_counted(page: AppTest, name: str) -> None:
 
 def test_the_treemap_and_the_tables_sum_to_the_total(page: AppTest) -> None:
     select(page, "gpt2-xl")
-    (chart,) = page.get("plotly_chart")
+    chart = next(chart for chart in page.get("plotly_chart") if chart.key == "parameters_treemap")
     (treemap,) = json.loads(chart.proto.spec)["data"]
     counted = dict(zip(treemap["ids"], treemap["values"], strict=True))
     assert counted["all"] == count_parameters(MODEL_PRESETS["gpt2-xl"])
@@ -173,7 +185,7 @@ def test_a_text_too_short_to_train_on_is_no_division_by_zero(lesson: Open) -> No
 def test_a_model_that_does_not_fit_is_still_counted(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "memory_limit", lambda: 2 * 2**30)
     select(page, "gpt2-xl")
-    needed = sum(training_memory(MODEL_PRESETS["gpt2-xl"], TRAIN_PRESETS["gpt2-xl"].batch_size).values())
+    needed = sum(training_memory(MODEL_PRESETS["gpt2-xl"], TRAIN_PRESETS["gpt2-xl"]).values())
     assert f"{needed / 2**30:,.1f} GiB; this machine lets the program have 2.0 GiB. It does not fit" in prose(page)
     assert total(page) == f"{count_parameters(MODEL_PRESETS['gpt2-xl']):,}"
 
@@ -187,6 +199,128 @@ def test_the_question_is_scored_from_the_ledger(page: AppTest, preset: str, righ
     assert page.success[0].value.startswith(f"Yes. {growth:.2f} times")
     page.button_group("parameters_predict_choice").set_value("about 8").run()
     assert page.info[0].value.startswith(f"It is about {right}. {growth:.2f} times")
+
+
+# ------------------------------------------------------------------------------ the numbers that people give, the slips
+
+
+KNOWN = well_known_counts().dropna(subset=["config"])
+
+
+@pytest.mark.parametrize("said", KNOWN["said"])
+def test_a_number_that_people_give_is_this_ledger_with_its_switches_moved(page: AppTest, said: str) -> None:
+    config = KNOWN.set_index("said").loc[said, "config"]
+    (button,) = (button for button in page.button if button.label == said)
+    if config != BOOK:
+        button.click().run()
+    assert not page.exception
+    assert total(page) == f"{count_parameters(config):,}"
+    assert page.table[0].value.loc[said, "from the ledger above"] == "this very model"
+
+
+def test_the_way_to_each_number_is_told_from_the_ledger_on_screen(page: AppTest) -> None:
+    (table,) = page.table
+    way = table.value["from the ledger above"]
+    gained = count_parameters(MODEL_PRESETS["gpt2-small"]) - count_parameters(BOOK)
+    assert way["124 M"] == f"Tied head on, Context 1,024, Bias in q, k, v on: −{-gained:,}"
+    assert way["163 M"] == "Context 1,024: +589,824"
+    assert way["117 M"] == "a part, or no count"
+
+
+def test_what_each_switch_would_change_is_told(page: AppTest) -> None:
+    (told,) = (caption.value for caption in page.caption if caption.value.startswith("One switch from here"))
+    assert told == (
+        "One switch from here: Tied head on −38,597,376; Bias in q, k, v on +27,648; Context 1,024 +589,824."
+    )
+
+
+def test_the_books_run_has_35247_parameters_a_token(lesson: Open) -> None:
+    """With a text that, like the book's, gives 18 training windows of 256 tokens."""
+    page = lesson("parameters", **{thread.TEXT: read_bytes(b" one" * 5_200, "long.txt")})
+    assert "4,608 tokens to learn from: 35,247 parameters for each" in prose(page)
+
+
+def test_the_harry_potter_model_is_99_1_percent_dictionary(page: AppTest) -> None:
+    assert "99.1% of this model is dictionary: 1,608,224 parameters" in prose(select(page, "harry-potter"))
+
+
+def test_the_slips_are_answered_by_the_ledgers_numbers(page: AppTest) -> None:
+    select(page, "gpt2-xl")
+    assert "768 × 768 = 589,824: 0.59 M. In the model above it has 1,600 × 1,600 = 2,560,000" in prose(page)
+    assert "50,000 × 768 = 38,400,000, and exactly 50,257 × 768 = 38,597,376" in prose(page)
+    assert "The Harry Potter model has 1,622,208: 1.6 million." in prose(page)
+
+
+# ---------------------------------------------------------------------------------------------- sizes, memory, times
+
+
+def test_the_models_of_the_sources_stand_side_by_side_at_true_scale(page: AppTest, drawn: Drawn) -> None:
+    page.number_input("parameters_n_layers").set_value(5).run()
+    mine = replace(BOOK, n_layers=5)
+    bars = {trace["name"]: trace for trace in drawn(page, "parameters_scale")}
+    names = ["this model", *(name for name in MODEL_PRESETS if name not in ledger.OURS)]
+    for number, config in enumerate([mine, *(MODEL_PRESETS[name] for name in names[1:])]):
+        (width,) = {trace["width"][number] for trace in bars.values()}
+        height = sum(trace["y"][number] for trace in bars.values())
+        assert width * height == pytest.approx(count_parameters(config))
+        assert width == pytest.approx(height)
+        groups = part_groups(config)
+        dictionary = groups["token embedding"] + groups["output head"]
+        assert bars["dictionary"]["y"][number] * width == pytest.approx(dictionary)
+
+
+@pytest.mark.parametrize("preset", ["harry-potter", "pocket", "gpt2-xl"])
+def test_each_line_of_memory_is_the_product_that_stands_beside_it(page: AppTest, preset: str) -> None:
+    select(page, preset)
+    shown = column_table(page, "held for").set_index("held for")
+    held = training_memory(MODEL_PRESETS[preset], TRAIN_PRESETS[preset])
+    assert (shown["MiB"] * 2**20).to_dict() == pytest.approx(held)
+    for purpose, product in shown["as"].items():
+        factors = [float(factor.split()[0].replace(",", "")) for factor in product.split(" × ")]
+        assert math.prod(factors) == pytest.approx(held[str(purpose)], rel=1e-6)
+
+
+def test_the_arithmetic_of_the_books_run_is_told_by_rule_and_by_count(page: AppTest) -> None:
+    shown = column_table(page, "6 N D").set_index("for")
+    exact = step_operations(BOOK, 2)
+    assert shown.loc["an update", "counted"] == "3.94 × 10¹¹" == _power(exact)
+    assert shown.loc["an update", "6 N D"] == _power(6 * 162_419_712 * 512) == "4.99 × 10¹¹"
+    assert shown.loc["this run, 90 updates", "counted"] == _power(90 * exact)
+    assert "counted matrix by matrix it is −21%" in prose(page)
+
+
+def test_one_table_tells_how_long_and_what_cost_and_where_each_figure_is_from(page: AppTest) -> None:
+    shown = column_table(page, "figures are").set_index("training")
+    days = {"MacBook Air": 300, "a lecture": 396, "RTX 3090": 11}
+    for name, seconds in days.items():
+        row = shown.loc[f"the book's run, {name}"]
+        assert (row["figures are"], row["tokens"], row["time"]) == ("published", 46_080, duration(seconds))
+        assert row["10 billion tokens"] == duration(10**10 * seconds / 46_080)
+    assert shown.loc["the book's run, RTX 3090", "10 billion tokens"] == "28 days"
+    here = book_run_here(machine_speed()).seconds
+    assert shown.loc[HERE, "time"] == duration(here)
+    assert shown.loc[HERE, "figures are"] == "computed"
+    assert "measured just now" in shown.loc[HERE, "source"]
+    recorded = Run(thread.RECORDED_RUN).metrics()[0][-1]
+    row = shown.loc["the recorded run of this program"]
+    assert (row["figures are"], row["time"]) == ("recorded", duration(recorded["seconds"]))
+    assert shown.loc["GPT-2 124M, llm.c, eight A100", "dollars"] == "20"
+    assert (shown.loc["the same, rented", "dollars"], shown.loc["the same, rented", "figures are"]) == (
+        "691,200",
+        "computed",
+    )
+    assert shown["source"].str.len().min() > 0
+
+
+def test_a_run_of_ones_own_is_timed_by_its_own_clock(lesson: Open, finished_run: Run) -> None:
+    page = lesson("parameters", **{thread.RUN: finished_run.id, thread.TEXT: finished_run.text})
+    row = column_table(page, "figures are").set_index("training").loc["your run, this machine"]
+    last = finished_run.metrics()[0][-1]
+    assert (row["figures are"], row["tokens"], row["time"]) == (
+        "measured",
+        last["tokens_seen"],
+        duration(last["seconds"]),
+    )
 
 
 def test_the_recorded_run_is_left_alone(page: AppTest) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcore.baselines import counting_losses, uniform_loss
-from gptcore.loss import loss_table, mean_loss, perplexity
+from gptcore.loss import batch_logits, bits_per_byte, loss_table, mean_loss, perplexity, window_logits
 
 COLUMNS = ["position", "target", "target_logit", "probability", "loss", "running_mean", "rank"]
 
@@ -113,6 +113,41 @@ def test_a_loss_too_large_for_its_perplexity_gives_infinity_and_no_error(loss: f
 
 def test_a_loss_that_is_no_number_has_no_perplexity() -> None:
     assert math.isnan(perplexity(math.nan))
+
+
+def test_bits_per_byte_do_not_depend_on_how_a_text_is_cut() -> None:
+    """The same probability for the same six bytes, in one token or in three."""
+    whole, pieces = [math.log(64)], [math.log(4)] * 3
+    assert bits_per_byte(sum(whole), 6) == pytest.approx(1.0)
+    assert bits_per_byte(sum(pieces), 6) == pytest.approx(1.0)
+    assert perplexity(sum(whole) / 1) != pytest.approx(perplexity(sum(pieces) / 3))
+
+
+# ------------------------------------------------------------------------------------------------------ what is guessed
+
+
+class Echo(torch.nn.Module):
+    """A model whose logits say which tokens it was given."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot(ids, 10).float()
+
+
+def test_of_each_window_all_but_the_last_are_read_and_all_but_the_first_are_guessed() -> None:
+    logits, targets = batch_logits(Echo(), [[1, 2, 3], [4, 5, 6]])
+    assert (tuple(logits.shape), tuple(targets.shape)) == ((2, 2, 10), (2, 2))
+    assert logits.argmax(-1).tolist() == [[1, 2], [4, 5]]
+    assert targets.tolist() == [[2, 3], [5, 6]]
+
+
+def test_a_window_alone_is_a_batch_of_one_laid_flat() -> None:
+    logits, targets = window_logits(Echo(), [1, 2, 3])
+    assert (logits.argmax(-1).tolist(), targets.tolist()) == ([1, 2], [2, 3])
+
+
+def test_one_token_alone_leaves_nothing_to_guess() -> None:
+    with pytest.raises(ValueError, match="at least 2 tokens, has 1"):
+        window_logits(Echo(), [1])
 
 
 # -------------------------------------------------------------------------------------------------------- mere counting

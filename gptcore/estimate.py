@@ -23,18 +23,19 @@ SIDE, TRIES = 512, 60  # the matrices that are multiplied to measure, and how of
 def step_operations(shape: GPTConfig, batch_size: int) -> int:
     """Multiplications and additions of one update: six for each weight of a matrix and token, and attention's own.
 
-    Forward each weight is multiplied and added once; backward twice, for its own gradient and for its input's.
+    Forward each weight is multiplied and added once; backward twice, for its own gradient and for its input's. A test
+    holds the sum to what PyTorch counts.
 
     >>> step_operations(GPTConfig(context_length=256), 2)  # the book's run: 0.4 million million
     393985916928
     """
     tokens = batch_size * shape.context_length
-    blocks = sum(
+    matrices = sum(
         leaf.shape[0] * leaf.shape[1] for leaf in leaves(shape) if ".weight" in leaf.part and len(leaf.shape) == 2
     )
-    lookups = (shape.vocab_size * (not shape.tie_weights) + shape.context_length) * shape.emb_dim
+    lookups = (shape.vocab_size + shape.context_length) * shape.emb_dim  # a tied head is multiplied all the same
     attention = 2 * shape.n_layers * shape.context_length * shape.emb_dim  # queries with keys, weights with values
-    return 6 * tokens * (blocks - lookups + attention)
+    return 6 * tokens * (matrices - lookups + attention)
 
 
 def rule_of_thumb(parameters: int, tokens: int) -> int:

@@ -24,6 +24,7 @@ NAMES = {
     "weight": "weight",
     "bias": "bias",
 }
+MOST_ROWS, BLOCK_DEPTH = 2_000, 2  # from about 150 blocks on they are closed: too many areas for a browser
 COLOURS = {"token_embedding": TRAIN, "position_embedding": KEPT, "blocks": VALIDATION, "head": GPT2}
 
 
@@ -44,8 +45,9 @@ def parameter_treemap(table: pd.DataFrame, height: int = 420) -> go.Figure:
         height: Pixels.
     """
     totals: dict[str, int] = {}
+    deepest = BLOCK_DEPTH if len(table) > MOST_ROWS else None
     for part, count in zip(table["part"], table["count"], strict=True):
-        segments = part.split(".")
+        segments = part.split(".")[:deepest]
         for depth in range(len(segments) + 1):
             path = ".".join(segments[:depth])
             totals[path] = totals.get(path, 0) + int(count)

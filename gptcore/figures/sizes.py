@@ -48,12 +48,15 @@ def true_scale(models: Mapping[str, Mapping[str, int]], height: int = 360) -> go
             customdata=[(literal(name), counts[name], sum(models[name].values())) for name in models],
             hovertemplate="%{customdata[0]}: %{customdata[1]:,} of %{customdata[2]:,}<extra>" + share + "</extra>",
         )
-    figure.update_layout(barmode="stack", hovermode="closest", bargap=0)
+    figure.update_layout(
+        barmode="stack", hovermode="closest", bargap=0, margin={"l": 70}
+    )  # for the first slanting name
     figure.update_xaxes(
         tickmode="array",
         tickvals=list(places.values()),
         ticktext=[f"{literal(name)} {sum(groups.values()) / 1e6:,.1f} M" for name, groups in models.items()],
         tickangle=-50,
+        ticklabeloverflow="allow",
         showgrid=False,
         zeroline=False,
         range=[0, end - GAP * largest],

@@ -29,14 +29,15 @@ def judges() -> list[Voice]:
 def side_by_side(seen: Passage) -> None:
     """The same words before each judge: coloured by loss, and in numbers."""
     st.markdown("**The same passage before other judges:** untrained, trained here, pretrained")
-    heard: dict[str, Passage] = {}
+    rooms: dict[Voice, int] = {}
     silent: list[str] = []
     for voice in judges():
         try:
-            _, room = passage.guessable_tokens(voice, seen.text)
-            heard[voice.label] = passage.guess(voice, seen.text, 0, min(passage.LONGEST, room))
+            rooms[voice] = passage.guessable_tokens(voice, seen.text)[1]
         except ValueError as error:
             silent.append(f"{voice.label}: {frame.plain(str(error))}.")
+    length = min([len(seen.tokens), *rooms.values()])  # the same guesses for all, however short a judge's context is
+    heard = {voice.label: passage.guess(voice, seen.text, 0, length) for voice in rooms}
     if not heard:
         return
     table = pd.DataFrame(
@@ -67,6 +68,8 @@ def side_by_side(seen: Passage) -> None:
     )
     for reason in silent:
         st.caption(reason)
+    if length < len(seen.tokens):
+        st.caption(f"The first {length:,} of {len(seen.tokens):,} guesses: a judge's context holds no more.")
     st.markdown(_why(heard))
 
 

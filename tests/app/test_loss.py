@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,12 +14,13 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from gptcore import baselines, loss
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig
 from gptcore.corpora import OWN_STORY, load_text, read_bytes
 from gptcore.language import the_entropies
 from gptcore.library import load_model, new_model
 from gptcore.model import GPTModel
 from gptcore.paths import POCKET_MODEL
+from gptcore.pretrained import save_gpt2
 from gptcore.runs.store import Run
 from gptcore.tokenizer import CompactTokenizer, load_tokenizer
 from gptcore.windows import split_text
@@ -365,3 +367,17 @@ def test_a_judge_that_lacks_a_token_says_so_and_the_others_go_on(page: AppTest) 
     edit(page, "Quantum chromodynamics is asymptotically free, they say.")
     assert table(page, "judge")["judge"].tolist() == ["untrained", "pocket model"]
     assert any(caption.value.startswith("recorded small run: this model knows only") for caption in page.caption)
+
+
+def test_gpt2_weights_that_lie_ready_are_a_judge_and_the_shortest_context_counts_for_all(
+    lesson: Open, data_home: Path
+) -> None:
+    shape = GPTConfig(context_length=12, emb_dim=64, n_heads=1, n_layers=1, qkv_bias=True, tie_weights=True)
+    save_gpt2(new_model(shape, 0), data_home / "models" / "tiny-gpt2")
+    page = lesson("loss")
+    assert not page.exception
+    judged = table(page, "judge").set_index("judge")
+    ids = training_ids()[:13]
+    for label, model in (("GPT-2 (tiny-gpt2)", new_model(shape, 0)), ("pocket model", load_model(POCKET_MODEL)[0])):
+        assert judged.loc[label, "loss"] == pytest.approx(expected(model, ids, 0, 12)["loss"].mean(), rel=1e-4)
+    assert any(caption.value.startswith("The first 12 of 16 guesses") for caption in page.caption)

@@ -110,6 +110,16 @@ def test_the_treemap_and_the_tables_sum_to_the_total(page: AppTest) -> None:
     assert tensors["share"].sum() == pytest.approx(100)
 
 
+def test_a_model_of_a_thousand_layers_is_drawn_with_its_blocks_closed(page: AppTest) -> None:
+    page.number_input("parameters_n_layers").set_value(1_000).run()
+    chart = next(chart for chart in page.get("plotly_chart") if chart.key == "parameters_treemap")
+    (treemap,) = json.loads(chart.proto.spec)["data"]
+    counted = dict(zip(treemap["ids"], treemap["values"], strict=True))
+    assert counted["all"] == count_parameters(replace(BOOK, n_layers=1_000))
+    assert counted["blocks.999"] == part_groups(BOOK)["blocks"] // 12
+    assert len(counted) < 1_100
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [

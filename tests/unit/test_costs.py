@@ -6,10 +6,7 @@ import math
 
 import pytest
 
-from gptcore.config import MODEL_PRESETS
 from gptcore.costs import ONE_PASS, Training, book_run_here, duration, how_long, llama_2_dollars, published_trainings
-from gptcore.estimate import rule_of_thumb, step_operations
-from gptcore.parameters import count_parameters
 from gptcore.published import THE_VERDICT_TOKENS
 
 
@@ -60,11 +57,3 @@ def test_one_pass_is_a_plain_quotient() -> None:
 )
 def test_a_time_is_said_in_its_largest_unit(seconds: float, said: str) -> None:
     assert duration(seconds) == said
-
-
-def test_the_rule_of_thumb_is_near_the_count_where_the_dictionary_is_small() -> None:
-    """Within a fifth for GPT-2 XL, and far off where nearly all is dictionary that is only looked up."""
-    for name, share in (("gpt2-xl", 1.1), ("harry-potter", 0.56)):
-        shape = MODEL_PRESETS[name]
-        rule = rule_of_thumb(count_parameters(shape), shape.context_length)
-        assert step_operations(shape, 1) / rule == pytest.approx(share, abs=0.1)

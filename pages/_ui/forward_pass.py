@@ -22,8 +22,8 @@ from gptcore.one_step import alone
 from gptcore.sampling import next_token_table
 from gptcore.tokenizer import END_OF_TEXT, Tokenizer, show_token
 from pages._ui import choices, resources, thread
-from pages._ui.passage import slider
 from pages._ui.resources import Voice
+from pages._ui.window_choice import slider
 
 MOST_CHARACTERS = 2_000
 MOST_TOKENS = 64

@@ -22,7 +22,7 @@ run: $(VENV)/.runtime ## Start the program at http://localhost:8501 (sets itself
 	$(python) -m streamlit run app.py $(ARGS)
 
 test: lint ## Check the code, then run every test
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.dev ## Measure speed against peers
 	$(python) -m benchmarks $(ARGS)

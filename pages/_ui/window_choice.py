@@ -90,7 +90,7 @@ def slider(label: str, low: int, high: int, first: int, key: str) -> int:
 
 def _choose_voice(key: str) -> Voice:
     """The student's own run comes first once there is one; until then an untrained model."""
-    options = {voice.label: voice for voice in choices.voices()}
+    options = {voice.label: voice for voice in choices.all_voices()}
     first = UNTRAINED.label if thread.is_recorded(thread.run()) else next(iter(options))
     label = st.selectbox(
         "Whose guesses?",

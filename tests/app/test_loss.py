@@ -381,3 +381,12 @@ def test_gpt2_weights_that_lie_ready_are_a_judge_and_the_shortest_context_counts
     for label, model in (("GPT-2 (tiny-gpt2)", new_model(shape, 0)), ("pocket model", load_model(POCKET_MODEL)[0])):
         assert judged.loc[label, "loss"] == pytest.approx(expected(model, ids, 0, 12)["loss"].mean(), rel=1e-4)
     assert any(caption.value.startswith("The first 12 of 16 guesses") for caption in page.caption)
+
+
+def test_gpt2_can_be_asked_about_a_window_of_the_thread(lesson: Open, data_home: Path) -> None:
+    shape = GPTConfig(context_length=40, emb_dim=64, n_heads=1, n_layers=1, qkv_bias=True, tie_weights=True)
+    save_gpt2(new_model(shape, 1), data_home / "models" / "tiny-gpt2")
+    page = lesson("loss")
+    page.selectbox("loss_voice").select("GPT-2 (tiny-gpt2)").run()
+    mean = expected(new_model(shape, 1), training_ids(), 0, 16)["loss"].mean()
+    assert f"**{mean:.4f}** nats a token" in prose(page)

@@ -37,8 +37,10 @@ def running(page: Page, train: Train) -> Iterator[Page]:
     """A page that watches its own long run; the run is cancelled in the end."""
     train(page, FOREVER)
     expect(state(page)).to_contain_text("running · step", timeout=MINUTES)
+    chart = page.locator(".st-key-training_curves .js-plotly-plot").first
+    expect(chart).to_be_visible()  # so all that draws it is here
     yield page
-    if page.get_by_role("button", name="Cancel").count():
+    if "cancelled" not in state(page).inner_text():  # not by the button, which goes a moment later
         cancel(page)
 
 

@@ -14,6 +14,7 @@ import inspect
 import math
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -54,7 +55,8 @@ def update_lines(state: TrainingState, inputs: Tensor, targets: Tensor) -> Itera
     yield loss_now
 
 
-def source_lines() -> list[str]:
+@cache
+def source_lines() -> tuple[str, ...]:
     """The source of each line of ``update_lines`` after which it stops.
 
     >>> source_lines()[0], len(source_lines())
@@ -62,11 +64,11 @@ def source_lines() -> list[str]:
     """
     source = textwrap.dedent(inspect.getsource(update_lines))
     function = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
-    return [
+    return tuple(
         ast.get_source_segment(source, line) or ""
         for line, stop in pairwise(function.body)
         if isinstance(stop, ast.Expr) and isinstance(stop.value, ast.Yield)
-    ]
+    )
 
 
 def forward(state: TrainingState, inputs: Tensor) -> Tensor:

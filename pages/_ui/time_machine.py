@@ -43,7 +43,7 @@ def draw(run: Timeline, name: str, key: str, *, hide_best: bool = False, at_end:
         at_end: Whether it opens at the last moment instead of the best.
         bars: Tokens shown of what is expected at the end of each passage.
     """
-    given = record(run, hide_best)
+    given = _given(name, len(run.moments), run.moments[-1].step, hide_best, run)
     start = {"start": len(run.moments) - 1} if at_end else {}
     _machine(data={"run": f"{name} {len(run.moments)} {hide_best}", "bars": bars, **given, **start}, key=key)
 
@@ -106,6 +106,13 @@ def title(run: Timeline) -> str:
     """What was trained on what, in a line."""
     steps = f", {run.moments[-1].step + 1:,} steps" if run.moments else ""
     return f"{run.title}: {run.parameters:,} parameters{steps}"
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _given(name: str, moments: int, last: int, hide_best: bool, _run: Timeline) -> dict[str, Any]:
+    """``record``, kept: as long as nothing was added to a run of this name, it is the same."""
+    del name, moments, last  # parts of the key only
+    return record(_run, hide_best)
 
 
 def record(run: Timeline, hide_best: bool = False) -> dict[str, Any]:

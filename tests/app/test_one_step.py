@@ -74,7 +74,7 @@ def keys(page: AppTest) -> set[str]:
 
 def test_before_the_first_click_the_lines_stand_there_unlit_and_nothing_else_can_be_pressed() -> None:
     page = open_section()
-    assert [line["code"] for line in lines(page)] == source_lines()
+    assert [line["code"] for line in lines(page)] == list(source_lines())
     assert {line["made"] for line in lines(page)} == {""}
     assert keys(page) == {"one_step_do"}
     assert HELD not in page.session_state

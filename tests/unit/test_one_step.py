@@ -118,7 +118,7 @@ def test_a_batch_is_the_one_that_the_run_meets_then() -> None:
 
 
 def test_the_lines_on_screen_are_the_lines_that_ran() -> None:
-    assert source_lines() == [
+    assert list(source_lines()) == [
         "optimiser.zero_grad()",
         "hidden = forward(state, inputs)",
         "loss = head_loss(state, hidden, targets)",

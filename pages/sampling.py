@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptcore import sampling
 from gptcore.figures.bars import next_token_bars
-from pages._ui import desk, frame, playground, rules, sampling_questions, sampling_views
+from pages._ui import desk, frame, playground, resources, rules, sampling_questions, sampling_views
 from pages._ui.desk import Desk
 from pages._ui.rules import Rules
 from pages._ui.sampling_compare import compare
@@ -50,6 +50,19 @@ def ask(view: str, on: Desk, chosen: Rules, table: pd.DataFrame) -> None:
         sampling_questions.halve(on, chosen, table)
 
 
+def _say_what_is_read(on: Desk) -> None:
+    """What has to be known of a prompt: a lone space at its end, nothing in it, more than the model can read."""
+    if on.prompt.endswith(" ") and not on.taken:
+        st.warning("This prompt ends with a space. A space belongs to the token after it, so what follows is spoilt.")
+    if on.voice == desk.NINE:
+        return
+    if not on.prompt:
+        st.caption("The prompt is empty, so the text starts from `<|endoftext|>`, as after the end of another text.")
+    context = resources.speak(on.voice)[0].config.context_length
+    if (cut := len(on.ids) - context) > 0:
+        st.caption(f"The model reads the last {context:,} of {len(on.ids):,} tokens; {cut:,} before them are cut off.")
+
+
 @st.fragment
 def play(noticed: DeltaGenerator) -> None:
     """The desk, the playground on it, and what follows its every move."""
@@ -63,8 +76,7 @@ def play(noticed: DeltaGenerator) -> None:
         noticed.empty()
         frame.refuse(error)
         return
-    if on.prompt.endswith(" ") and not on.taken:
-        st.warning("This prompt ends with a space. A space belongs to the token after it, so what follows is spoilt.")
+    _say_what_is_read(on)
     if beside is None:
         playground.draw(on)
     else:

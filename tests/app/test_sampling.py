@@ -167,7 +167,18 @@ def test_the_prompt_decides_the_bars(page: AppTest, drawn: Drawn) -> None:
 def test_an_empty_prompt_starts_from_the_end_of_a_text(page: AppTest, drawn: Drawn) -> None:
     page.text_area(PROMPT).set_value("").run()
     assert not page.exception
+    assert any("starts from `<|endoftext|>`" in caption.value for caption in page.caption)
     assert_shows(page, drawn, table_of("", SamplingConfig()))
+
+
+def test_of_a_prompt_beyond_the_context_the_number_of_tokens_cut_is_said(page: AppTest) -> None:
+    page.text_area(PROMPT).set_value(STORY_PROMPT * 60).run()
+    model, tokenizer = resources.speak(UNTRAINED)
+    tokens, context = len(tokenizer.encode(STORY_PROMPT * 60)), model.config.context_length
+    said = [caption.value for caption in page.caption if "are cut off" in caption.value]
+    assert said == [
+        f"The model reads the last {context:,} of {tokens:,} tokens; {tokens - context:,} before them are cut off."
+    ]
 
 
 def test_a_trailing_space_is_warned_of_and_only_that(page: AppTest) -> None:

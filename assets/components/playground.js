@@ -26,8 +26,20 @@ function percent(p) {
   return `${(100 * p).toFixed(p >= 0.001 || p === 0 ? 1 : 3)}%`;
 }
 
+// Made once: toLocaleString would look its format up anew each time, forty times a frame.
+const GROUPED = [0, 1].map((digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+
 function grouped(number, digits = 0) {
-  return number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return GROUPED[digits].format(number);
+}
+
+// Most texts stay the same from frame to frame, and a text written anew costs a layout.
+function say(node, text) {
+  if (node.said !== text) node.textContent = node.said = text;
+}
+
+function describe(node, name, text) {
+  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
 // A round number above p, so that the bars' scale stands still while they move.
@@ -65,15 +77,15 @@ class Row {
 
   // p: the chance of being drawn. would: what it would be without any cut. stages: texts, in the order of the columns.
   show({ name, stages, cut, p, would, count, draws, scale }) {
-    this.name.textContent = name;
-    this.stages.forEach((stage, place) => (stage.textContent = stages[place]));
+    say(this.name, name);
+    this.stages.forEach((stage, place) => say(stage, stages[place]));
     const widths = { theory: p, would: cut ? would : 0, seen: draws > 1 ? count / draws : 0 };
     for (const [kind, width] of Object.entries(widths)) {
-      this.bars[kind].style.setProperty("--x", Math.min(1, width / scale));
+      if (width) this.bars[kind].style.setProperty("--x", Math.min(1, width / scale));
       this.bars[kind].hidden = !width;
     }
-    this.share.textContent = cut ? "cut" : percent(p);
-    this.count.textContent = counted(count, draws, p);
+    say(this.share, cut ? "cut" : percent(p));
+    say(this.count, counted(count, draws, p));
     this.root.classList.toggle("cut", cut);
     this.root.classList.toggle("drawn", draws === 1 && count === 1);
   }
@@ -174,7 +186,7 @@ class Playground {
     this.drawn = this.rules.draws === 1 ? counts.indexOf(1) : undefined;
     const { take } = this.parts;
     take.hidden = this.drawn === undefined || !this.data.can_take;
-    take.textContent = `Take what is drawn: ${this.token(this.drawn)}`;
+    say(take, `Take what is drawn: ${this.token(this.drawn)}`);
   }
 
   // The random numbers that fall, kept until seed, count or place in the text change.
@@ -202,12 +214,12 @@ class Playground {
     ];
     for (const [input, output, value, said] of says) {
       input.value = value;
-      input.setAttribute("aria-valuetext", said);
-      output.textContent = said;
+      describe(input, "aria-valuetext", said);
+      say(output, said);
     }
     top_p_first.checked = rules.top_p_first;
     if (this.root.getRootNode().activeElement !== seed) seed.value = rules.seed;
-    this.drawButtons.forEach((button, place) => button.setAttribute("aria-checked", DRAWS[place] === rules.draws));
+    this.drawButtons.forEach((button, place) => describe(button, "aria-checked", String(DRAWS[place] === rules.draws)));
   }
 
   drawRows(choice, counts) {
@@ -230,8 +242,8 @@ class Playground {
       const stages = this.stages.map((stage) => said[stage]);
       row.show({ name: this.token(place), stages, cut, p, would, count: counts[place], draws, scale });
       row.root.disabled = !this.data.can_take;
-      row.root.title = `token id ${order[place]}`;
-      row.root.setAttribute("aria-label", `${this.token(place)}: ${row.share.textContent} ${row.count.textContent}`);
+      describe(row.root, "title", `token id ${order[place]}`);
+      describe(row.root, "aria-label", `${this.token(place)}: ${row.share.said} ${row.count.said}`);
     });
     const others = sorted.length - shown;
     this.rest.item.hidden = !others;
@@ -266,10 +278,11 @@ class Playground {
   }
 
   drawOrder() {
-    this.parts.order_said.textContent =
+    const inOrder =
       this.rules.temperature === 0
         ? "Temperature 0: the largest logit is taken, nothing is divided"
         : `In this order: ${this.stages.join(" → ")} → draw`;
+    say(this.parts.order_said, inOrder);
     this.parts.switch.hidden = this.rules.top_p === null || this.rules.temperature === 0;
   }
 

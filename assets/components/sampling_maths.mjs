@@ -142,8 +142,8 @@ export function choose(ranked, rules, room) {
 // The sum of weight x (score - largest) / T: what the entropy needs beside the sum of the weights.
 function heat({ sorted }, count, temperature, weights) {
   let sum = 0;
-  for (let i = 0; i < count; i++) if (weights[i]) sum += (weights[i] * (sorted[i] - sorted[0])) / temperature;
-  return sum;
+  for (let i = 0; i < count; i++) if (weights[i]) sum += weights[i] * (sorted[i] - sorted[0]);
+  return sum / temperature;
 }
 
 // How many tokens may be drawn when top-p and temperature change places. `weights` is room for V numbers.

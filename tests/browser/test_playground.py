@@ -134,8 +134,13 @@ def test_each_control_moved_by_the_keyboard_shows_what_gptcore_computes(playgrou
     assert_shows(playground, logits, SamplingConfig(temperature=0, top_p=0.7, top_k=7))
 
 
-def test_dragging_redraws_every_frame_and_asks_nobody(page: Page, playground: Locator, wire: Wire) -> None:
+@pytest.mark.parametrize("draws", ["1", "10,000"])
+def test_dragging_redraws_every_frame_and_asks_nobody(
+    page: Page, playground: Locator, wire: Wire, arrive: Arrive, draws: str
+) -> None:
     """Printed are the figures of benchmarks/README.md; asserted is what holds on a crowded machine, too."""
+    playground.get_by_role("radio", name=draws, exact=True).click()
+    settle(page, arrive)
     box = playground.get_by_role("slider", name="Temperature").bounding_box()
     assert box is not None
     middle = box["y"] + box["height"] / 2
@@ -152,7 +157,7 @@ def test_dragging_redraws_every_frame_and_asks_nobody(page: Page, playground: Lo
     page.mouse.up()
     draw = statistics.median(drawn)
     frame = statistics.median(np.diff(frames).tolist())
-    print(f"median draw {draw:.2f} ms, median frame {frame:.1f} ms, {len(drawn)} draws")  # noqa: T201
+    print(f"{draws} draws: median drawing {draw:.2f} ms, median frame {frame:.1f} ms, of {len(drawn)}")  # noqa: T201
     assert len(seen) > 30
     assert draw < 16
     assert frame < 50
@@ -183,6 +188,27 @@ def test_a_thousand_draws_are_those_of_the_seed_in_python(page: Page, playground
         shown = counts[likeliest_ids(logits, 12)].tolist()
         starts = [re.compile(rf"^{count:,} / ") for count in [*shown, 1_000 - sum(shown)]]
         expect(playground.locator(".rows .count")).to_have_text(starts)
+
+
+# Milliseconds from a click on the first bar to the drawing of what follows it.
+TAKE = """
+  (root) => new Promise((done) => {
+    const taken = () => root.querySelectorAll(".path button").length;
+    const [before, start] = [taken(), performance.now()];
+    const look = () => (taken() > before ? requestAnimationFrame(() => done(performance.now() - start)) : requestAnimationFrame(look));
+    root.querySelector("button.row").click();
+    look();
+  })
+"""
+
+
+def test_a_taken_token_brings_its_successors_bars(page: Page, playground: Locator, arrive: Arrive) -> None:
+    waits = []
+    for _ in range(9):
+        waits.append(playground.evaluate(TAKE))
+        settle(page, arrive)
+    print(f"median {statistics.median(waits):.0f} ms from a token to its successor's bars; {waits}")  # noqa: T201
+    expect(playground.locator(".path button")).to_have_count(9)
 
 
 def test_a_bar_takes_its_token_and_a_chip_gives_it_back(page: Page, playground: Locator, arrive: Arrive) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import classroom, forward, memorization, memory, pages, runs, steps
+from benchmarks import classroom, forward, memorization, memory, pages, runs, steps, writing
 
 PARTS = {
     "steps": steps.main,
@@ -18,6 +18,7 @@ PARTS = {
     "classroom": classroom.main,
     "memorization": memorization.main,
     "forward": forward.main,
+    "writing": writing.main,
 }
 
 

@@ -195,7 +195,10 @@ TAKE = """
   (root) => new Promise((done) => {
     const taken = () => root.querySelectorAll(".path button").length;
     const [before, start] = [taken(), performance.now()];
-    const look = () => (taken() > before ? requestAnimationFrame(() => done(performance.now() - start)) : requestAnimationFrame(look));
+    const look = () => {
+      if (taken() > before) requestAnimationFrame(() => done(performance.now() - start));
+      else requestAnimationFrame(look);
+    };
     root.querySelector("button.row").click();
     look();
   })

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
+
+from gptcore.paths import ASSETS
 
 
 class PublishedLoss(NamedTuple):
@@ -138,3 +141,21 @@ GPT2_SAMPLE = (
     "Every effort moves you as far as the hand can go until the end of your turn unless something interrupts your "
     "control flow. As you may observe I"
 )
+
+
+class PublishedToken(NamedTuple):
+    """One of the likeliest next tokens, with its share among all 50,257, at temperature 1 and without a cut."""
+
+    token_id: int
+    token: str
+    probability: float
+
+
+def _next_tokens() -> dict[str, list[PublishedToken]]:
+    raw = json.loads((ASSETS / "published" / "gpt2_next_tokens.json").read_text(encoding="utf-8"))
+    return {prompt: [PublishedToken(*row) for row in rows] for prompt, rows in raw["prompts"].items()}
+
+
+# What GPT-2 124M says next after five prompts: its 20 likeliest tokens, the likeliest first. The file names its source.
+GPT2_NEXT_TOKENS = _next_tokens()
+GPT2_NEXT_TOKENS_SOURCE = "Transformer Explainer"

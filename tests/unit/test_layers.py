@@ -54,6 +54,7 @@ ROOMS = (
     "recitation",
     "extraction",
     "temperatures",
+    "against",
     "fast",
     "variants",
     "records",

@@ -185,25 +185,26 @@ def kl_table(expected: Mapping[str, Expectation]) -> pd.DataFrame:
 
 
 def next_tokens_together(
-    expected: Mapping[str, Expectation], count: int, also: Sequence[int] = ()
+    expected: Mapping[str, Expectation], count: int, also: Mapping[int, float] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tokens that any model has among its likeliest, and what each model gives to all of them.
 
     Args:
         expected: Each model's scores, by its name.
         count: How many of each model.
-        also: GPT-2's numbers of more tokens.
+        also: What somebody else gives to more tokens, by GPT-2's numbers.
 
     Returns:
-        Two frames with the same rows, the likeliest on average first: token_id (GPT-2's number) and token; and a
-        column of probabilities for each model, at temperature 1 and without a cut. A token that a vocabulary lacks is
-        NaN: its model can't say it.
+        Two frames with the same rows, first those to which anybody gives most: token_id (GPT-2's number) and token;
+        and a column of probabilities for each model, at temperature 1 and without a cut. A token that a vocabulary
+        lacks is NaN: its model can't say it.
     """
     chances = {name: _by_gpt2_id(one) for name, one in expected.items()}
     tops = [chance.nlargest(count).index for chance in chances.values()]
-    ids = sorted({*also, *(int(i) for top in tops for i in top)})
+    ids = sorted({*(also or {}), *(int(i) for top in tops for i in top)})
     given = pd.DataFrame({name: chance.reindex(ids) for name, chance in chances.items()}, index=ids)
-    given = given.loc[given.fillna(0.0).mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    largest = given.assign(also=pd.Series(also or {}, dtype=float).reindex(ids)).max(axis=1)
+    given = given.loc[largest.sort_values(ascending=False, kind="stable").index]
     text = token_names(load_tokenizer())
     tokens = pd.DataFrame({"token_id": given.index, "token": text.loc[given.index].to_numpy()})
     return tokens, given.reset_index(drop=True)

@@ -16,7 +16,7 @@ OWN = (RUNS[0], RUNS[4], RUNS[1])  # a student's weights: theirs is the first bl
 MORE_GPT2 = (GPT2, "#882255", "#44AA99")
 PATTERNS = ("", "/", "x", "-")  # the second cue, in the order of the columns
 DASHES = ("solid", "dash", "dashdot", "longdash")
-BAR = 15  # pixels
+BAR = 13  # pixels
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

@@ -14,12 +14,13 @@ from streamlit.delta_generator import DeltaGenerator
 from gptcore.checked import help_for
 from gptcore.config import SamplingConfig
 from gptcore.corpora import CATALOGUE, OWN_STORY
-from pages._ui import choices, frame, thread
+from pages._ui import choices, frame, resources, thread
 from pages._ui.resources import UNTRAINED, Voice
 
 FEWEST, MOST = 2, 4  # columns
 PUBLISHED = Voice("GPT-2, published", None, "published")
 RECORDED = tuple(Voice(f"recorded run, {which}", thread.SMALL_RUN, which) for which in ("best", "last"))
+SHAPE_OF_124M, SHAPE_OF_XL = (12, 768), (48, 1600)  # blocks and width
 CHOSEN, MET = "pretrained_columns", "pretrained_met"
 HOTTEST, MOST_K, LEAST_P, LAST_SEED, MOST_TOKENS = 2.0, 100, 0.05, 2**31, 200
 
@@ -37,6 +38,12 @@ def is_gpt2(voice: Voice) -> bool:
     return voice.label.startswith("GPT-2") and voice != PUBLISHED
 
 
+def shape(voice: Voice) -> tuple[int, int]:
+    """A model's blocks and width: what was published of one size of GPT-2 belongs beside no other."""
+    config = resources.speak(voice)[0].config
+    return config.n_layers, config.emb_dim
+
+
 def named(label: str) -> str:
     """A column's name within a sentence; a file's name may hold anything."""
     return f"“{frame.plain(label)}”"
@@ -46,7 +53,7 @@ def offered(gpt2: Voice | None) -> list[Voice]:
     """Every model at hand, from the one that knows nothing to the one that has read most.
 
     Args:
-        gpt2: The weights chosen on this page; they may be among the others already.
+        gpt2: Weights that were loaded on this page; they may be among the others already.
     """
     *trained, _ = choices.all_voices()
     if gpt2 is not None and gpt2.path not in {voice.path for voice in trained}:
@@ -59,7 +66,8 @@ def offered(gpt2: Voice | None) -> list[Voice]:
 def choose(gpt2: Voice | None) -> list[Voice]:
     """Choose two to four columns; GPT-2's weights take the place of its published figures as soon as they are here."""
     options = {voice.label: voice for voice in offered(gpt2)}
-    st.session_state[CHOSEN] = _still_there(options)
+    newest = next((label for label, voice in options.items() if gpt2 is not None and voice.path == gpt2.path), None)
+    st.session_state[CHOSEN] = _still_there(options, newest)
     chosen: list[str] = st.multiselect(
         "Columns",
         list(options),
@@ -72,25 +80,23 @@ def choose(gpt2: Voice | None) -> list[Voice]:
     return [options[label] for label in chosen]
 
 
-def _still_there(options: dict[str, Voice]) -> list[str]:
+def _still_there(options: dict[str, Voice], newest: str | None) -> list[str]:
     """What was chosen and is still at hand; at first one model of each kind."""
     kept: list[str] | None = st.session_state.get(CHOSEN)
-    newest = next((label for label, voice in options.items() if is_gpt2(voice)), None)
     if kept is None:
-        kept = _at_first(options)
-    elif newest is not None and st.session_state.get(MET) != newest and PUBLISHED.label in kept:
+        kept = _at_first(options, newest)
+    elif newest is not None and st.session_state.get(MET) != newest and newest not in kept:
         kept = [newest if label == PUBLISHED.label else label for label in kept]
     st.session_state[MET] = newest
-    return list(dict.fromkeys(label for label in kept if label in options))
+    return [label for label in kept if label in options]
 
 
-def _at_first(options: dict[str, Voice]) -> list[str]:
+def _at_first(options: dict[str, Voice], newest: str | None) -> list[str]:
     """Untrained, trained to the end here (or recorded), pocket and GPT-2."""
     mine = next((label for label in options if label.startswith("your run") and label.endswith("last")), None)
     if mine is None and thread.text().key == OWN_STORY:  # another text can't be written in its vocabulary
         mine = RECORDED[-1].label
-    gpt2 = next((label for label, voice in options.items() if is_gpt2(voice)), PUBLISHED.label)
-    wanted = [UNTRAINED.label, mine, "pocket model", gpt2]
+    wanted = [UNTRAINED.label, mine, "pocket model", newest or PUBLISHED.label]
     return [label for label in wanted if label in options]
 
 

@@ -24,7 +24,7 @@ from pages._ui.resources import Voice
 
 SHOWN = 100  # guesses that are drawn as chips, from the first on
 CONTEXT = 12  # tokens before the one that is asked for
-GPT2_SMALL = THE_VERDICT_LOSSES[0]
+GPT2_SMALL, GPT2_XL, *_ = THE_VERDICT_LOSSES
 
 
 def lay(voices: Sequence[Voice]) -> None:
@@ -106,9 +106,15 @@ def _what_was_read(seen: Verdicts) -> str:
     return read
 
 
+def _published_beside(voices: Sequence[Voice], chosen: Chosen) -> dict[str, float]:
+    """What others measured of this passage with weights of a column's size, by column."""
+    sizes = {against.SHAPE_OF_124M: GPT2_SMALL, against.SHAPE_OF_XL: GPT2_XL}
+    heard = [voice for voice in voices if chosen.is_the_books and is_gpt2(voice)]
+    return {voice.label: row.validation for voice in heard if (row := sizes.get(against.shape(voice)))}
+
+
 def _table(voices: Sequence[Voice], chosen: Chosen, seen: Verdicts) -> None:
-    lines = _published_lines(voices, chosen)
-    known = {voice.label: GPT2_SMALL.validation for voice in voices if lines and is_gpt2(voice)}
+    known = _published_beside(voices, chosen)
     st.dataframe(
         pd.DataFrame(
             {
@@ -125,7 +131,7 @@ def _table(voices: Sequence[Voice], chosen: Chosen, seen: Verdicts) -> None:
         column_config={
             "vocabulary": st.column_config.NumberColumn(format="localized"),
             "loss": st.column_config.NumberColumn("loss (nats)", format="%.4f"),
-            "published": st.column_config.NumberColumn("GPT-2 124M, published", format="%.4f"),
+            "published": st.column_config.NumberColumn("published", format="%.4f"),
             "blind": st.column_config.NumberColumn("blind guess, ln V", format="%.3f"),
             "perplexity": st.column_config.NumberColumn(format="%,.1f"),
             "bits per byte": st.column_config.NumberColumn(format="%.3f"),

@@ -23,7 +23,7 @@ from pages._ui import against, frame, predict, resources
 from pages._ui.against import PUBLISHED, is_gpt2
 from pages._ui.resources import Voice
 
-TOPS = 5  # of each model
+TOPS = 4  # of each model
 ASK_ANOTHER = "pretrained_published_prompt"
 
 
@@ -91,7 +91,7 @@ def show(voices: Sequence[Voice], prompt: str, seen: Expected) -> None:
         if PUBLISHED in voices and not known:
             st.caption("For this prompt nothing of GPT-2 was published: take one of the five above.")
     if seen.by_column or known:
-        tokens, given = next_tokens_together(seen.by_column, TOPS, list(known)[:TOPS])
+        tokens, given = next_tokens_together(seen.by_column, TOPS, dict(list(known.items())[:TOPS]))
         with left:
             st.plotly_chart(
                 tops_together(tokens, given, known),
@@ -144,15 +144,15 @@ def _pairs(table: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 
 def _beside_published(voices: Sequence[Voice], seen: Expected, known: dict[int, float]) -> None:
-    """How far what was measured lies from what was published; only the 124M weights should agree."""
+    """How far what was measured lies from what was published; other sizes have other opinions."""
     st.caption(
         f"Published ({GPT2_NEXT_TOKENS_SOURCE}): GPT-2 124M's {len(known)} likeliest, which hold "
         f"{sum(known.values()):.1%}; in dots."
     )
     for voice in voices:
-        if not is_gpt2(voice) or voice.label not in seen.by_column:
+        if not is_gpt2(voice) or voice.label not in seen.by_column or against.shape(voice) != against.SHAPE_OF_124M:
             continue
-        tokens, given = next_tokens_together({voice.label: seen.by_column[voice.label]}, 1, list(known))
+        tokens, given = next_tokens_together({voice.label: seen.by_column[voice.label]}, 1, known)
         measured = dict(zip(tokens["token_id"], given[voice.label], strict=True))
         off = max(abs(measured[i] - chance) for i, chance in known.items())
         st.caption(f"{against.named(voice.label)}, measured here: at most {off:.2%} from them.")

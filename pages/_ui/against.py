@@ -114,7 +114,7 @@ def prompt_key() -> str:
 
 def rules() -> Rules:
     """The settings that are the same for all columns."""
-    with st.popover("More", icon=":material/tune:", width="stretch"):
+    with st.popover("More", icon=":material/tune:"):
         temperature = st.slider("Temperature", 0.0, HOTTEST, 0.8, 0.05, **_about("temperature"))
         k = st.number_input("Top-k (0: no cut)", 0, MOST_K, 50, **_about("top_k"))
         p = st.number_input("Top-p", LEAST_P, 1.0, 1.0, 0.05, **_about("top_p"))

@@ -29,7 +29,7 @@ def lay(gpt2: Voice | None) -> Task | None:
         prompt = against.prompt()
     with right:
         voices = against.choose(gpt2)
-    look, more, go, stop = st.columns([2.6, 1, 1, 1], vertical_alignment="bottom")
+    look, buttons = st.columns([1, 1.2], vertical_alignment="bottom")
     view = look.segmented_control(
         "View",
         VIEWS,
@@ -39,18 +39,6 @@ def lay(gpt2: Voice | None) -> Task | None:
         label_visibility="collapsed",
         persist_state="session",
     )
-    with more:
-        rules = against.rules()
-    writes = view == WRITE
-    asks = go.button(
-        "Write",
-        type="primary",
-        icon=":material/play_arrow:",
-        key="pretrained_ask",
-        width="stretch",
-        disabled=not writes,
-    )
-    stop.button("Stop", icon=":material/stop:", key="pretrained_stop", width="stretch", disabled=not writes)
     if len(voices) < against.FEWEST:
         st.info("Choose at least two columns: one model alone stands against nobody.")
         return None
@@ -60,5 +48,9 @@ def lay(gpt2: Voice | None) -> Task | None:
     if view == NEXT:
         against_next.lay(voices, prompt)
         return None
+    with buttons.container(horizontal=True, horizontal_alignment="right"):
+        rules = against.rules()
+        asks = st.button("Write", type="primary", icon=":material/play_arrow:", key="pretrained_ask")
+        st.button("Stop", icon=":material/stop:", key="pretrained_stop")  # any click ends what is being written
     asked = against_write.lay(voices, prompt, rules)
     return Task(asked, prompt, rules.most) if asks else None

@@ -33,6 +33,7 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "eval_every": int,
     "eval_batches": int,
     "stride": int,
+    "sampled_vocab": int,
     "train_fraction": float,
     "sample_at": str,
     "sample_prompt": str,

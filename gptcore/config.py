@@ -114,6 +114,12 @@ class TrainConfig(Checked):
     sample_prompt: str | None = described(None, "What the model is asked to go on with; empty takes the text's own.")
     sample_tokens: int = described(50, "How many tokens a sample is long.", 0, MAX_NEW_TOKENS)
     compact_vocab: bool = described(False, "Use only the tokens that occur in this text: smaller, much quicker.")
+    sampled_vocab: int | None = described(
+        None,
+        "The most frequent tokens that each update keeps, and draws as many of the others; empty takes all tokens.",
+        1,
+        1_000_000,
+    )
     precision: Precision = described(
         "float32", "Number format of the arithmetic; bfloat16 is quicker where supported.", choices=get_args(Precision)
     )
@@ -143,6 +149,8 @@ class TrainConfig(Checked):
             )
         if self.reference and (self.optimiser != "adamw" or self.precision != "float32" or self.compact_vocab):
             raise ValueError("a reference run needs optimiser=adamw, precision=float32 and the full vocabulary")
+        if self.sampled_vocab is not None and (self.reference or self.compact_vocab or self.variant != "none"):
+            raise ValueError("sampled_vocab goes with neither reference, compact_vocab nor a variant: leave it empty")
         if self.reference and self.variant != "none":
             raise ValueError(f"a reference run follows the book: it takes no variant, and variant={self.variant}")
 
@@ -183,7 +191,7 @@ MODEL_PRESETS: dict[str, GPTConfig] = {
     "class": GPTConfig(context_length=32, emb_dim=64, n_heads=4, n_layers=2, drop_rate=0.0, tie_weights=False),
     # Ours: GPT-2's form and vocabulary in a size that can be bundled, trained on public-domain prose.
     "pocket": GPTConfig(
-        context_length=256, emb_dim=128, n_heads=4, n_layers=4, drop_rate=0.0, qkv_bias=True, tie_weights=True
+        context_length=256, emb_dim=256, n_heads=4, n_layers=4, drop_rate=0.0, qkv_bias=True, tie_weights=True
     ),
     # Raschka, chapter 5: GPT-2 small with a quarter of the context.
     "book-124m": GPTConfig(context_length=256),
@@ -220,12 +228,13 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         batch_size=8,
         lr=2e-3,
         epochs=1,
-        warmup_steps=200,
-        min_lr=1e-4,
+        warmup_steps=300,
+        min_lr=2e-5,
         grad_clip=1.0,
         train_fraction=0.995,
-        eval_every=100,
+        eval_every=250,
         sample_at="evaluation",
+        sampled_vocab=4096,
         precision="bfloat16",
         end_of_text=True,
         threads=1,

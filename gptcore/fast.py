@@ -28,6 +28,7 @@ from gptcore.model import GPTModel
 from gptcore.parameters import chunk_rows
 
 SLAB = 2**22  # numbers of the weight gradient made at a time in bfloat16: 8 MiB, about a cache
+COMPUTE_TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ALIGNMENT = 64  # rows of 50,257 numbers start at odd addresses; with 50,304 the bfloat16 products are 10-20 % faster
 
 
@@ -41,7 +42,7 @@ def _in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
     return copy
 
 
-def _losses(chunk: Tensor, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+def _losses(chunk: Tensor, x: Tensor, weight: Tensor, targets: Tensor, offsets: Tensor | None) -> Tensor:
     """-log p(target) of each row, in nats, (n,); turns ``chunk`` in place from softmax into softmax minus one-hot."""
     p = chunk.gather(1, targets[:, None])
     chunk.scatter_(1, targets[:, None], 0)
@@ -50,7 +51,8 @@ def _losses(chunk: Tensor, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor
     losses = torch.where(p < 0.5, -p.float().log(), -torch.log1p(-rest.float())).squeeze(1)
     lost = p.squeeze(1) < torch.finfo(p.dtype).tiny  # above 87 nats, as an untrained model with large weights has
     if lost.any():
-        losses[lost] = F.cross_entropy(F.linear(x[lost], weight).float(), targets[lost], reduction="none")
+        bias = None if offsets is None else offsets.to(x.dtype)
+        losses[lost] = F.cross_entropy(F.linear(x[lost], weight, bias).float(), targets[lost], reduction="none")
     return losses
 
 
@@ -66,7 +68,7 @@ def _add_weight_gradient(total: Tensor, d_logits: Tensor, x: Tensor) -> None:
 
 
 def _loss_and_gradients(
-    hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype, gradients: bool
+    hidden: Tensor, weight: Tensor, targets: Tensor, offsets: Tensor | None, dtype: torch.dtype, gradients: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Mean loss in nats and, if asked, its gradients by ``hidden`` (N, C) and ``weight`` (V, C)."""
     (N, C), V = hidden.shape, len(weight)
@@ -81,9 +83,11 @@ def _loss_and_gradients(
     for start in range(0, N, rows):
         here = slice(start, start + rows)
         chunk = torch.mm(x[here], w.t(), out=buffer[: N - start])  # (n, V): logits
+        if offsets is not None:
+            chunk[:, :V] += offsets.to(dtype)
         chunk[:, V:] = -torch.inf  # the rows that only align get probability 0
         torch.softmax(chunk, dim=1, out=chunk)  # the same memory, now probabilities
-        losses[here] = _losses(chunk[:, :V], x[here], w[:V], targets[here])
+        losses[here] = _losses(chunk[:, :V], x[here], w[:V], targets[here], offsets)
         if d_hidden is not None and d_weight is not None:
             d_hidden[here] = (chunk @ w).to(hidden.dtype) / N
             _add_weight_gradient(d_weight, chunk[:, :V], x_mean[here])
@@ -94,13 +98,15 @@ class _FusedCrossEntropy(torch.autograd.Function):
     """The gradients are made in the forward pass; backward hands them over, scaled."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
-        loss, *ctx.gradients = _loss_and_gradients(hidden, weight, targets, dtype, any(ctx.needs_input_grad))
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, offsets: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        loss, *ctx.gradients = _loss_and_gradients(hidden, weight, targets, offsets, dtype, any(ctx.needs_input_grad))
         return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         # Kept here they would be copied on their way to .grad, (V, C) numbers each step: so given away, once.
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
@@ -108,11 +114,15 @@ class _FusedCrossEntropy(torch.autograd.Function):
         d_hidden, d_weight = gradients
         if grad_output != 1:
             d_hidden, d_weight = d_hidden.mul_(grad_output), d_weight.mul_(grad_output)
-        return d_hidden, d_weight, None, None
+        return d_hidden, d_weight, None, None, None
 
 
 def fused_cross_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, compute_dtype: torch.dtype = torch.float32
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    compute_dtype: torch.dtype = torch.float32,
+    offsets: Tensor | None = None,
 ) -> Tensor:
     """The head and the mean cross-entropy in one, in nats a token, without the (N, V) logits; goes backward once.
 
@@ -121,6 +131,7 @@ def fused_cross_entropy(
         weight: The head's weight, (V, C), float32; may be the token embedding (tied).
         targets: The tokens that follow, (N,), int64, each in 0..V-1.
         compute_dtype: float32 for the plain result; bfloat16 multiplies in bfloat16 and sums in float32.
+        offsets: Constants to add to the logits, (V,); None for none. No gradient is made for them.
 
     Raises:
         ValueError: The shapes do not belong together, or there is no target.
@@ -134,8 +145,14 @@ def fused_cross_entropy(
         raise ValueError(f"the fused loss needs (N, C), (V, C) and (N,) with N > 0, not {shapes}")
     if not torch.is_grad_enabled():  # an autograd.Function cannot see this from inside
         hidden, weight = hidden.detach(), weight.detach()
-    loss: Tensor = _FusedCrossEntropy.apply(hidden, weight, targets, compute_dtype)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FusedCrossEntropy.apply(hidden, weight, targets, offsets, compute_dtype)  # type: ignore[no-untyped-call]
     return loss
+
+
+def stream(model: GPTModel, inputs: Tensor, precision: Precision) -> Tensor:
+    """The last hidden states of a batch (B, T), in a row: (B x T, C), float32 whatever they were computed in."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        return model.hidden(inputs).float().flatten(0, 1)
 
 
 def fused_loss(model: GPTModel, inputs: Tensor, targets: Tensor, precision: Precision = "float32") -> Tensor:
@@ -143,10 +160,8 @@ def fused_loss(model: GPTModel, inputs: Tensor, targets: Tensor, precision: Prec
 
     Both are (B, T). "bfloat16" multiplies matrices in bfloat16; weights, norms, sums and gradients stay float32.
     """
-    rough = precision == "bfloat16"
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rough):
-        hidden = model.hidden(inputs).float().flatten(0, 1)  # (N, C)
-    return fused_cross_entropy(hidden, model.head.weight, targets.flatten(), torch.bfloat16 if rough else torch.float32)
+    hidden = stream(model, inputs, precision)
+    return fused_cross_entropy(hidden, model.head.weight, targets.flatten(), COMPUTE_TYPES[precision])
 
 
 def fused_adamw(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:

@@ -6,7 +6,15 @@ about (``training``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+Stop = Callable[[], bool]  # asked now and then; true ends the run as soon as may be
+
+
+def never() -> bool:
+    """Nobody asks for an end."""
+    return False
 
 
 class DivergedError(ArithmeticError):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
@@ -28,14 +28,14 @@ from gptcore.batches import TrainingData, book_plain_order, book_shuffled_order,
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.loss import mean_loss
 from gptcore.model import GPTModel
-from gptcore.records import DivergedError, Record, Sample, StepRecord, StoppedError, UntrainedRecord
+from gptcore.records import DivergedError, Record, Sample, StepRecord, Stop, StoppedError, UntrainedRecord, never
+from gptcore.sampled import PartialVocabulary, sampled_loss
 from gptcore.sampling import generate
 from gptcore.schedule import learning_rate
 from gptcore.variants import VARIANTS, Unchanged
 from gptcore.windows import make_windows
 
 SGD_MOMENTUM = 0.9
-Stop = Callable[[], bool]  # asked now and then; true ends the run as soon as may be
 
 
 @dataclass(slots=True)
@@ -47,6 +47,7 @@ class TrainingState:
         order: The order of windows in the epoch that is under way, (windows,), int64.
         seconds: Time spent so far.
         variant: A deliberate change of this run; nearly always none.
+        part: The vocabulary that updates take part by part; nearly always none.
     """
 
     model: GPTModel
@@ -57,9 +58,12 @@ class TrainingState:
     order: Tensor | None = None
     seconds: float = 0.0
     variant: Unchanged = field(init=False)
+    part: PartialVocabulary | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.variant = VARIANTS[self.config.variant]
+        if kept := self.config.sampled_vocab:
+            self.part = PartialVocabulary.of(self.data.train_ids, self.model.config.vocab_size, kept)
         self.data = self.variant.data(self.data)
         self.variant.change_model(self.model)
         self.variant.change_optimiser(self.optimiser)
@@ -101,6 +105,8 @@ def batch_loss(state: TrainingState, inputs: Tensor, targets: Tensor) -> Tensor:
     """The mean loss of a batch: logits then cross-entropy, or both in one where a run need not be the book's."""
     if state.config.reference or state.variant.plain_loss:
         return mean_loss(state.model(inputs), targets)
+    if state.part is not None and state.model.training:
+        return sampled_loss(state.model, inputs, targets, state.part, state.config, state.step)
     return fast.fused_loss(state.model, inputs, targets, state.config.precision)
 
 
@@ -148,11 +154,6 @@ def next_batch(state: TrainingState) -> tuple[Tensor, Tensor]:
         )
     chosen = state.order[position * state.config.batch_size :][: state.config.batch_size]
     return inputs[chosen], state.variant.targets(targets[chosen], state.config.seed, step)
-
-
-def never() -> bool:
-    """Nobody asks for an end."""
-    return False
 
 
 def _mean_over_batches(

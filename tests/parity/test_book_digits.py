@@ -17,7 +17,7 @@ from gptcore import training
 from gptcore.batches import prepare
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig
 from gptcore.corpora import BOOK_PROMPT, Text
-from gptcore.records import StepRecord
+from gptcore.records import StepRecord, never
 from gptcore.sampling import generate
 from gptcore.training import TrainingState, new_state, train
 
@@ -45,7 +45,7 @@ def test_the_untrained_model_says_the_published_words(state: TrainingState) -> N
 
 def test_the_untrained_model_has_the_published_validation_loss(state: TrainingState) -> None:
     before = torch.get_rng_state()
-    loss = training._mean_over_batches(state, state.data.validation_ids, torch.arange(2), None, training.never)
+    loss = training._mean_over_batches(state, state.data.validation_ids, torch.arange(2), None, never)
     assert loss == pytest.approx(10.98111, abs=1e-4)
     assert torch.equal(torch.get_rng_state(), before)  # or all later digits would move
 

@@ -56,6 +56,7 @@ ROOMS = (
     "temperatures",
     "against",
     "fast",
+    "sampled",
     "variants",
     "records",
     "training",

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from gptcore import __main__ as cli
-from gptcore import recordings, seeds, timeline
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
+from gptcore import commands, recordings, seeds, timeline
+from gptcore.checked import help_for
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, TrainConfig
 from gptcore.paths import REPOSITORY
 from gptcore.runs.store import Run, RunStore
 from tests import tiny
@@ -221,7 +222,7 @@ def test_every_setting_can_be_said_and_goes_before_the_presets(tmp_path: Path, s
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_switches_can_be_turned_on_and_off(said: list[str], expected: tuple[bool, ...]) -> None:
-    settings = cli._settings(cli._arguments().parse_args(["train", *said]))
+    settings = commands._settings(cli._arguments().parse_args(["train", *said]))
     assert (settings.compact_vocab, settings.end_of_text, settings.reference) == expected
 
 
@@ -449,7 +450,7 @@ def test_errors_have_their_exit_codes(
     def fail(arguments: object) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "parameters", fail)
+    monkeypatch.setitem(commands.COMMANDS, "parameters", fail)
     assert cli.main(["parameters"]) == code
     assert capsys.readouterr().err == line
 
@@ -496,7 +497,7 @@ def test_a_setting_is_explained_in_its_own_words(capsys: pytest.CaptureFixture[s
         cli.main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.split())
     for name in (*cli.TRAIN_OVERRIDES, *cli.TRAIN_FLAGS):
-        assert " ".join(cli.help_for(cli.TrainConfig, name).split()) in out, name
+        assert " ".join(help_for(TrainConfig, name).split()) in out, name
 
 
 def test_the_metrics_that_train_writes_are_plain_json(trained: Path) -> None:
@@ -517,7 +518,7 @@ def test_ctrl_c_stops_after_a_step_and_the_run_goes_on_where_it_stood(
             pressed.append(2)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(cli, "_report", press)
+    monkeypatch.setattr(commands, "_report", press)
     folder = tmp_path / "run"
     asked = ["train", "--text", "the-glass-clock", "--steps", "6", "--eval-every", "3", "--out", str(folder)]
     assert cli.main(asked) == 130
@@ -534,4 +535,4 @@ def test_resuming_refuses_to_change_what_a_run_began_with(trained: Path, capsys:
 
 def test_a_rate_below_the_presets_minimum_takes_the_minimum_along() -> None:
     arguments = cli._arguments().parse_args(["train", "--preset", "class", "--lr", "1e-5"])
-    assert cli._settings(arguments).min_lr == 1e-5
+    assert commands._settings(arguments).min_lr == 1e-5

@@ -35,6 +35,7 @@ ROOMS = (
     "bpe",
     "vocabularies",
     "corpora",
+    "books",
     "windows",
     "batches",
     "model",
@@ -82,6 +83,7 @@ ROOMS = (
     "comparison",
     "timeline",
     "figures",
+    "commands",
     "__main__",
 )
 

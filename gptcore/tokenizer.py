@@ -110,6 +110,14 @@ def group_spans(text: str, ids: Sequence[int], pieces: Sequence[bytes]) -> list[
     return spans
 
 
+def gpt2_encoding() -> tiktoken.Encoding:
+    """tiktoken's machinery with GPT-2's ranks, from the file that comes with this program: no network."""
+    ranks = load_tiktoken_bpe(str(ASSETS / "gpt2.tiktoken"), expected_hash=RANKS_SHA256)
+    return tiktoken.Encoding(
+        "gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}
+    )
+
+
 class GPT2Tokenizer:
     """GPT-2's 50,257 tokens: 256 bytes, 50,000 merges and one special token.
 
@@ -121,10 +129,8 @@ class GPT2Tokenizer:
     """
 
     def __init__(self) -> None:
-        self.ranks = load_tiktoken_bpe(str(ASSETS / "gpt2.tiktoken"), expected_hash=RANKS_SHA256)
-        self._encoding = tiktoken.Encoding(
-            "gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=self.ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}
-        )
+        self._encoding = gpt2_encoding()
+        self.ranks: dict[bytes, int] = self._encoding._mergeable_ranks  # noqa: SLF001  (no public form)
 
     @property
     def vocab_size(self) -> int:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptcore train | generate | tokens | parameters | serve-runs | record | keep | books``.
+"""The command line: ``python -m gptcore train | generate | tokens | parameters | ...``; ``--help`` names all commands.
 
 Exit codes: 0 all is well; 1 the work failed; 2 the request can't be carried out as it stands; 130 interrupted.
 An error is one line that says what, which value, and what to do.
@@ -15,6 +15,7 @@ from pathlib import Path
 from gptcore.checked import help_for
 from gptcore.commands import COMMANDS, RECORDED_LESSONS, TRAIN_FLAGS, TRAIN_OVERRIDES
 from gptcore.config import MODEL_PRESETS, SamplingConfig, TrainConfig
+from gptcore.takehome import command as takehome
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -36,6 +37,7 @@ def _arguments() -> argparse.ArgumentParser:
     kept.add_argument("name", help="of the recording")
     books = commands.add_parser("books", help="fetch the 129 books that the pocket model read, as one text")
     books.add_argument("out", type=Path, metavar="FILE", help="where to write it, about 48 MB")
+    takehome.add_to(commands)
     return parser
 
 

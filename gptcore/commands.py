@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig
 from gptcore.runs.store import Run
+from gptcore.takehome import command as takehome
 
 TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "epochs": int,
@@ -237,4 +238,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "record": record,
     "keep": keep,
     "books": books,
+    "notebook": takehome.notebook,
+    "pack": takehome.pack,
 }

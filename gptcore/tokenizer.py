@@ -111,7 +111,7 @@ def group_spans(text: str, ids: Sequence[int], pieces: Sequence[bytes]) -> list[
 
 
 def gpt2_encoding() -> tiktoken.Encoding:
-    """tiktoken's machinery with GPT-2's ranks, from the file that comes with this program: no network."""
+    """The machinery of tiktoken with GPT-2's ranks, from the file that comes with this program: no network."""
     ranks = load_tiktoken_bpe(str(ASSETS / "gpt2.tiktoken"), expected_hash=RANKS_SHA256)
     return tiktoken.Encoding(
         "gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}

@@ -15,7 +15,7 @@ from gptcore.line_by_line import update_lines
 from gptcore.parameters import count_parameters
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import choices, frame, live, one_step, owner, predict, resources, settings, thread
+from pages._ui import choices, frame, live, one_step, owner, predict, resources, settings, take_home, thread
 
 BY_HEART_READINGS = 8  # the class preset knows its text by heart after twelve, and begins to recite at eight
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
@@ -74,7 +74,9 @@ with left:
         frame.refuse(error)
 with right:
     choices.own_run()
-    live.view(_watched())
+    watched = _watched()
+    live.view(watched)
+    take_home.offer(watched)
 
 run = thread.run()
 status = run.status

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from gptcore.takehome.source import Extract
+from gptcore.takehome.extract import Extract
 
 
 class Cell(NamedTuple):

@@ -17,7 +17,8 @@ from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import CATALOGUE, Text
 from gptcore.runs.store import Run
 from gptcore.takehome.cells import Cell, parts_as_cells
-from gptcore.takehome.source import Extract, Name, collect, source_of
+from gptcore.takehome.extract import Extract, collect
+from gptcore.takehome.source import Name, source_of
 
 FIRST_STEPS = 50  # updates whose losses a notebook holds, to be compared with
 MOST_EVALUATIONS = 200
@@ -146,8 +147,8 @@ def variant_code(variant: str) -> str:
     return f"VARIANTS: dict[Variant, Unchanged] = {{{entries}}}"
 
 
-def extract(training: TrainConfig, fetched: bool = False) -> Extract:
-    """gptcore's functions that train and talk, as code of its own.
+def code_of(training: TrainConfig, fetched: bool = False) -> Extract:
+    """The functions of gptcore that train and talk, as code of their own.
 
     Args:
         training: The settings of the run: they decide which variant is needed.
@@ -167,7 +168,7 @@ def cells(run: Run) -> list[Cell]:
         ValueError: Its config can't be read.
     """
     text, shape, training = run.text, run.model_config, run.train_config
-    code = extract(training, has_address(text))
+    code = code_of(training, has_address(text))
     losses = "".join(f"    {step}: {values!r},\n" for step, values in recorded_losses(run).items())
     greedy = SamplingConfig(temperature=0.0)
     asked = f"SamplingConfig(temperature={greedy.temperature})"

@@ -72,7 +72,7 @@ def run_again(
         step = record.step if isinstance(record, StepRecord) else -1
         if record.train_loss is not None:
             validation = "-" if record.val_loss is None else f"{record.val_loss:.4f}"
-            print(f"step {step:>6,}: train {record.train_loss:.4f}, validation {validation}")  # noqa: T201
+            print(f"step {step:>6,}: train {record.train_loss:.4f}, validation {validation}")
         if isinstance(record, StepRecord):
             records.append(record)
         if most is not None and state.step >= most:
@@ -98,8 +98,8 @@ def compare(records: Sequence[StepRecord], recorded: Mapping[int, Losses]) -> fl
         compared += bool(pairs)
         if len(pairs) > 1 and printed < LINES:
             printed += 1
-            print(f"step {record.step:>6,}: " + ", ".join(f"{one:.6f} (recorded {other:.6f})" for one, other in pairs))  # noqa: T201
-    print(f"{compared:,} updates compared; the largest difference is {largest:.2e} nats.")  # noqa: T201
+            print(f"step {record.step:>6,}: " + ", ".join(f"{one:.6f} (recorded {other:.6f})" for one, other in pairs))
+    print(f"{compared:,} updates compared; the largest difference is {largest:.2e} nats.")
     return largest
 
 

@@ -82,6 +82,7 @@ ROOMS = (
     "runs",
     "comparison",
     "timeline",
+    "takehome",
     "figures",
     "commands",
     "__main__",

@@ -63,7 +63,7 @@ def check_top_k() -> None:
         kept = cut_top_k(torch.tensor(logits), k)
         assert kept is not None, "the function returns nothing"
         assert kept.tolist() == wanted, f"of {logits} with k = {k} this is kept: {wanted}, not {kept.tolist()}"
-    rows = cut_top_k(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), 1).tolist()
+    rows = cut_top_k(torch.tensor([[1.0, 2.0, 3.0], [6.0, 5.0, 4.0]]), 1).tolist()
     assert rows == [[False, False, True], [True, False, False]], "each row has a choice of its own"
     print("Gap 3 is filled: exactly k tokens stay.")
 

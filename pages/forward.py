@@ -8,7 +8,7 @@ from gptcore.dropout import dropout_losses
 from gptcore.figures.bars import next_token_bars, percent
 from gptcore.model import attention_step_by_step
 from gptcore.sampling import next_token_table
-from pages._ui import attention, chips, forward_pass, forward_steps, forward_views, frame
+from pages._ui import attention, charts, chips, forward_pass, forward_steps, forward_views, frame
 from pages._ui.forward_pass import Pass
 
 frame.lesson("forward")
@@ -83,7 +83,8 @@ map_side, answer_side = st.columns([13, 7], gap="medium")
 with map_side:
     attention.maps(seen, at)
 with answer_side:
-    st.plotly_chart(
+    charts.draw(
+        st,
         next_token_bars(table, shown=8, height=330).update_layout(margin_r=44),  # room for the longest bar's label
         key="forward_bars",
         alt=f"Probabilities of the next token; the likeliest has {table['probability'].max():.1%}.",

@@ -11,7 +11,7 @@ from gptcore.overfitting import phase
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
-from pages._ui import frame, resources, startup, thread, time_machine
+from pages._ui import charts, frame, resources, startup, thread, time_machine
 
 frame.lesson("home")
 BARS = 5  # of each passage: the box below should not lie too deep
@@ -42,7 +42,8 @@ def next_token() -> None:
             f"Live: its first guess gets {table['probability'].max():.1%}; over all {len(table):,} tokens it is as "
             f"unsure as among **{choices:,.0f}** equally likely ones."
         )
-    right.plotly_chart(
+    charts.draw(
+        right,
         next_token_bars(table, colour=theme.POCKET, height=330),
         key="home_bars",
         alt=f"The ten likeliest next tokens; the first has {table['probability'].max():.1%}.",

@@ -5,7 +5,7 @@ import streamlit as st
 from gptcore import loss
 from gptcore.baselines import Tally
 from gptcore.figures.bars import loss_bars
-from pages._ui import chips, frame, loss_views, passage, predict, three_judges, window_choice
+from pages._ui import charts, chips, frame, loss_views, passage, predict, three_judges, window_choice
 from pages._ui.passage import Passage
 
 frame.lesson("loss")
@@ -30,7 +30,8 @@ chart_side, step_side = st.columns([3, 2], gap="medium")
 with chart_side:
     chips.graded(passage.pieces(seen), "loss_passage", "the window, each token the bluer the more its guess cost")
     loss_views.edit(seen, before)
-    st.plotly_chart(
+    charts.draw(
+        st,
         loss_bars(seen.table, seen.tokens, seen.lines, height=330),
         key="loss_bars",
         alt=f"The loss of each of {len(seen.tokens)} guesses; their mean is {seen.loss:.2f} nats. For comparison: "

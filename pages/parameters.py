@@ -18,7 +18,7 @@ from gptcore.parameters import (
     part_groups,
     well_known_counts,
 )
-from pages._ui import choices, costs, frame, ledger, predict, shape, thread
+from pages._ui import charts, choices, costs, frame, ledger, predict, shape, thread
 
 GROWTHS = (2, 3, 4, 8)
 
@@ -48,7 +48,8 @@ total = sum(groups.values())
 
 figure_side, number_side = st.columns([3, 2], gap="medium")
 with figure_side:
-    st.plotly_chart(
+    charts.draw(
+        st,
         parameter_treemap(table, height=390),
         key="parameters_treemap",
         alt=f"Treemap of {total:,} parameters: " + ", ".join(f"{part} {count:,}" for part, count in groups.items()),

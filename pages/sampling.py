@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptcore import sampling
 from gptcore.figures.bars import next_token_bars
-from pages._ui import desk, frame, playground, resources, rules, sampling_questions, sampling_views
+from pages._ui import charts, desk, frame, playground, resources, rules, sampling_questions, sampling_views
 from pages._ui.desk import Desk
 from pages._ui.rules import Rules
 from pages._ui.sampling_compare import compare
@@ -80,7 +80,8 @@ def play(noticed: DeltaGenerator) -> None:
     if beside is None:
         playground.draw(on)
     else:
-        beside.plotly_chart(
+        charts.draw(
+            beside,
             next_token_bars(table),
             key="sampling_bars",
             alt=f"Probabilities of the next token; the likeliest has {table['probability'].max():.1%}.",

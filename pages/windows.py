@@ -6,7 +6,7 @@ from gptcore.batches import epoch_order, prepare
 from gptcore.corpora import TextError
 from gptcore.figures.windows import Part, window_strip
 from gptcore.windows import make_windows, split_text, window_counts
-from pages._ui import frame, predict, thread, window_controls, window_order, window_view
+from pages._ui import charts, frame, predict, thread, window_controls, window_order, window_view
 from pages._ui.window_view import counted
 
 frame.lesson("windows")
@@ -47,7 +47,8 @@ with right:
             fits,
         )
     figure = window_strip(parts, T, S, B, chosen.window)
-    st.plotly_chart(
+    charts.draw(
+        st,
         figure,
         key="windows_strip",
         alt=f"{train.windows:,} windows of the training part's {n_train:,} tokens in {train.batches:,} batches, and "

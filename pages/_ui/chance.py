@@ -11,7 +11,7 @@ from gptcore import judges, recordings, seeds
 from gptcore.figures.chance import judged_curves, seed_band
 from gptcore.runs.store import Run
 from gptcore.seeds import Difference, Placed
-from pages._ui import frame, resources, settings
+from pages._ui import charts, frame, resources, settings
 
 CODE = (seeds.band, seeds.is_inside, judges.disagreement)  # what runs for this section
 RULE = (
@@ -36,8 +36,8 @@ def _seeds(run: Run) -> None:
     band = _band()
     rows, unlike = resources.metrics(run), seeds.differences(run.text, run.model_config, run.train_config)
     compared = not unlike and bool(rows["step"][rows["val_loss"].notna()].isin(band["step"]).any())
-    st.plotly_chart(
-        seed_band(band, rows if compared else None), key="chance_seeds", alt=_in_words(band, with_own=compared)
+    charts.draw(
+        st, seed_band(band, rows if compared else None), key="chance_seeds", alt=_in_words(band, with_own=compared)
     )
     if compared:
         st.markdown(verdict(seeds.is_inside(rows, band)))
@@ -103,7 +103,8 @@ def _judges() -> None:
     """One recorded run under three judges, and the standard deviation that each brings in."""
     st.markdown("**The same weights, judged by more or less text**")
     curves = {plan.title: recordings.load(plan.name).metrics for plan in judges.PLANS}
-    st.plotly_chart(
+    charts.draw(
+        st,
         _judged(),
         key="chance_judges",
         alt="One recorded run's validation curve, " + ", ".join(curves) + ".",

@@ -12,7 +12,7 @@ from gptcore.figures.clinic import batch_figure
 from gptcore.recordings import Plan
 from gptcore.runs.store import Run
 from gptcore.sanity import ONE_BATCH, PLANS, SHUFFLED, TRAIN_AS_VALIDATION, Check
-from pages._ui import frame, predict, thread, trials
+from pages._ui import charts, frame, predict, thread, trials
 from pages._ui.trials import Shown
 
 HEIGHT = 190  # of a figure: four of them make a card
@@ -97,12 +97,12 @@ def _curve(shown: Shown, key: str) -> None:
     elif key == "one_batch":
         rows = shown.rows[shown.rows["step"] >= 0]
         alt = f"The loss of the one batch, from {rows['batch_loss'].iloc[0]:.2f} to {rows['batch_loss'].iloc[-1]:.3f}."
-        st.plotly_chart(batch_figure(rows, HEIGHT), key=f"clinic_card_{key}", alt=alt)
+        charts.draw(st, batch_figure(rows, HEIGHT), key=f"clinic_card_{key}", alt=alt)
     else:
         last = shown.curve.evaluated.iloc[-1]
         alt = f"Training loss {last['train_loss']:.3f} and validation loss {last['val_loss']:.3f} at the end."
-        st.plotly_chart(
-            trials.case_figure(shown.rows, shown.lines, height=HEIGHT + 60), key=f"clinic_card_{key}", alt=alt
+        charts.draw(
+            st, trials.case_figure(shown.rows, shown.lines, height=HEIGHT + 60), key=f"clinic_card_{key}", alt=alt
         )
 
 

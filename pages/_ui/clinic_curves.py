@@ -14,7 +14,7 @@ from gptcore.gallery import CASES, Case
 from gptcore.recordings import Plan
 from gptcore.runs.store import Run
 from gptcore.variants import VARIANTS, SoftmaxHead, UnmaskedSelfAttention
-from pages._ui import chips, choices, clinic_words, frame, predict, thread, trials
+from pages._ui import charts, chips, choices, clinic_words, frame, predict, thread, trials
 from pages._ui.trials import Shown
 
 PART, CASE = "clinic_part", "clinic_case"
@@ -25,7 +25,7 @@ CHANGED: dict[str, Any] = {"no-mask": UnmaskedSelfAttention.forward, "softmax-tw
 def _draw(shown: Shown, key: str, alt: str, without: Shown | None = None) -> None:
     """The curve; where a part of it lies beyond the figure, how far."""
     figure = trials.case_figure(shown.rows, shown.lines, None if without is None else without.rows)
-    st.plotly_chart(figure, key=key, alt=alt)
+    charts.draw(st, figure, key=key, alt=alt)
     if (beyond := cut_off(shown.rows, shown.lines)) is not None:
         st.caption(f"The figure ends at twice the highest line; the curve goes on up to {beyond:,.0f}.")
 

@@ -10,7 +10,7 @@ from gptcore.figures.clinic import FURTHER, range_figure, sweep_figure
 from gptcore.rates import DECAY, RANGE_TEST, RECORDED_SUGGESTION, RangeReading
 from gptcore.recordings import Plan, load
 from gptcore.runs.store import Run
-from pages._ui import frame, predict, resources, thread, trials
+from pages._ui import charts, frame, predict, resources, thread, trials
 
 ABOUT = (
     "The rule: a third of the rate at which the smoothed loss is lowest. There it has only just stopped falling. "
@@ -50,7 +50,8 @@ def _range(runs: dict[str, Run]) -> None:
         rows, whose = load(RANGE_TEST.name).metrics, "Recorded, on the story that comes with the program"
     reading = rates.read_range(rows)
     left, right = st.columns([3, 2], gap="medium")
-    left.plotly_chart(
+    charts.draw(
+        left,
         range_figure(rows["lr"].tolist(), rows["batch_loss"].tolist(), reading),
         key="clinic_range",
         alt=f"Loss of each batch against its learning rate: the smoothed loss is lowest at {reading.lowest:.2g} and "
@@ -121,7 +122,8 @@ def _sweep(plans: list[Plan], runs: dict[str, Run]) -> None:
     lowest = {rate: float(rows["val_loss"].min()) for rate, rows in curves.items()}
     best = rates.best_of(lowest)
     left, right = st.columns([3, 2], gap="medium")
-    left.plotly_chart(
+    charts.draw(
+        left,
         sweep_figure(curves, best if all(run.has_ended for run in runs.values()) else None),
         key="clinic_sweep",
         alt="Validation losses of runs that differ in their rate; lowest: "

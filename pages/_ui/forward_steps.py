@@ -17,7 +17,7 @@ from gptcore.figures.bars import percent
 from gptcore.figures.forward import depth_name, vector_strips
 from gptcore.figures.theme import marked
 from gptcore.forward import Stages
-from pages._ui import forward_pass, frame
+from pages._ui import charts, forward_pass, frame
 from pages._ui.forward_pass import Pass
 
 Vector = NDArray[np.float32]
@@ -61,8 +61,8 @@ def name(token: str) -> str:
 
 
 def _strips(rows: dict[str, Vector], key: str, alt: str) -> None:
-    st.plotly_chart(
-        vector_strips(rows), key=key, alt=f"{alt}: " + ", ".join(f"{n} {length(rows[n]):.2f}" for n in rows)
+    charts.draw(
+        st, vector_strips(rows), key=key, alt=f"{alt}: " + ", ".join(f"{n} {length(rows[n]):.2f}" for n in rows)
     )
 
 

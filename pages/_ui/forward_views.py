@@ -13,7 +13,7 @@ from gptcore.figures import forward as figures
 from gptcore.figures.bars import percent
 from gptcore.figures.forward import depth_name
 from gptcore.one_step import alone
-from pages._ui import forward_pass, predict, resources
+from pages._ui import charts, forward_pass, predict, resources
 from pages._ui.forward_pass import Pass
 from pages._ui.forward_steps import name
 from pages._ui.resources import Voice
@@ -63,7 +63,8 @@ def _lens(seen: Pass, at: int) -> None:
     if not st.toggle("Show it without a guess", key="forward_show", persist_state="session") and not guessed:
         st.caption("What each depth would say appears once you have guessed.")
         return
-    st.plotly_chart(
+    charts.draw(
+        st,
         figures.lens_bars(table, table["token"].tolist(), final),
         key="forward_lens",
         alt="What each depth would say next: "
@@ -91,7 +92,8 @@ def _said(table: pd.DataFrame) -> str:
 def _stream(seen: Pass, at: int) -> None:
     """The lengths of the stream's vectors at every depth and token."""
     lengths = forward_pass.lengths(seen)
-    st.plotly_chart(
+    charts.draw(
+        st,
         figures.stream_lengths(lengths, seen.tokens),
         key="forward_stream",
         alt=f"Length of the stream's vector; at token {at + 1} from {lengths[0, at]:.2f} to {lengths[-1, at]:.2f}.",
@@ -131,7 +133,8 @@ def _dropout(seen: Pass, _at: int) -> None:
     )
     table = _judged(seen.voice, seen.version, ids, rate)
     low, high, calm = table["train"].min(), table["train"].max(), table["eval"]
-    st.plotly_chart(
+    charts.draw(
+        st,
         figures.dropout_dots(table),
         key="forward_dropout",
         alt=f"Loss of one window {len(table)} times: in train() from {low:.3f} to {high:.3f}, in eval() {calm[0]:.3f}.",

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from gptcore.paths import ASSETS
-from pages._ui import thread
+from pages._ui import charts, thread
 
 
 class Lesson(NamedTuple):
@@ -102,6 +102,7 @@ def lesson(key: str) -> None:
         _menu()
         st.rerun()
     about = next(lesson for lesson in LESSONS if lesson.key == key)
+    charts.begin()
     thread.strip(key)
     st.header(about.question, anchor=False)
 
@@ -113,6 +114,7 @@ def code_behind(*functions: Callable[..., Any]) -> None:
             name, source = _source(function)
             st.caption(f"`{name}`")
             st.code(source, language="python")
+    charts.take_home()
 
 
 @cache  # as many entries as functions are shown; reading a file anew would cost milliseconds at every look

@@ -18,7 +18,7 @@ from gptcore.parameters import (
     well_known_counts,
 )
 from gptcore.runs.queue import PROCESS_BYTES
-from pages._ui import resources, shape, thread
+from pages._ui import charts, resources, shape, thread
 
 GIB = 2**30
 SHORT_CONTEXT, LONG_CONTEXT = 256, 1024  # the book trains with the one, GPT-2 was published with the other
@@ -106,7 +106,8 @@ def side_by_side(config: GPTConfig) -> None:
         f"**At true scale.** Each area is a model's parameters: {largest} has "
         f"{totals[largest] / totals[smallest]:,.0f} times as many as {smallest}."
     )
-    st.plotly_chart(
+    charts.draw(
+        st,
         true_scale(models),
         key="parameters_scale",
         alt="Models as squares: " + ", ".join(f"{name} {total:,}" for name, total in totals.items()) + " parameters.",

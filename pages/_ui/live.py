@@ -12,7 +12,7 @@ from gptcore.memorization import MIN_COPIED
 from gptcore.published import THE_VERDICT_RUN, PublishedRun
 from gptcore.runs import queue
 from gptcore.runs.store import Run
-from pages._ui import chips, replay, resources, run_state, thread, time_machine
+from pages._ui import charts, chips, replay, resources, run_state, thread, time_machine
 
 POLL_SECONDS = 1.5  # each new figure loses its zoom, so not more often; "stopping" shows in every tab within two
 PLAYED_STEPS = 5  # of the recorded run, from one look to the next, while a run waits
@@ -76,7 +76,7 @@ def _curves(run: Run, rows: Any) -> None:
         untrained=run.status.get("untrained", {}).get("train_loss"),
         ghost=_published(run),
     )
-    st.plotly_chart(figure, key="training_curves", alt=_in_words(rows, best))
+    charts.draw(st, figure, key="training_curves", alt=_in_words(rows, best))
     _samples(run, run.samples())
 
 
@@ -99,7 +99,7 @@ def _meanwhile(run: Run) -> None:
     seen = rows[rows["step"] < played]
     lines = resources.reference_lines(recorded.text.text, recorded.train_config)
     figure = learning_curves(seen, lines)
-    st.plotly_chart(figure, key=f"training_meanwhile_{run.id}", alt="Recorded. " + _in_words(seen, None))
+    charts.draw(st, figure, key=f"training_meanwhile_{run.id}", alt="Recorded. " + _in_words(seen, None))
     _samples(recorded, [sample for sample in recorded.samples() if sample["step"] < played])
 
 

@@ -15,7 +15,7 @@ from gptcore.figures import recitation as figures
 from gptcore.one_step import alone
 from gptcore.recitation import Recall
 from gptcore.runs.store import Run
-from pages._ui import predict, recital, replay, resources
+from pages._ui import charts, predict, recital, replay, resources
 from pages._ui.recital import Rules
 from pages._ui.resources import Voice
 
@@ -90,7 +90,8 @@ def _extraction(run: Run, speaker: Voice, length: int) -> None:
     if hide and not answered:
         st.caption("The result appears once you have guessed.")
         return
-    st.plotly_chart(
+    charts.draw(
+        st,
         extraction_bars(tests, length),
         key="memory_extraction",
         alt=f"Given {known.prefix} tokens from a window's beginning it recites {known.recited} of {known.places} "
@@ -160,7 +161,8 @@ def _over_the_run(run: Run, min_tokens: int) -> None:
         return
     looks = replay.points(replay.curve(run))
     most, last = shares.iloc[int(shares["training"].argmax())], shares.iloc[-1]
-    st.plotly_chart(
+    charts.draw(
+        st,
         share_and_gap(shares, looks),
         key="memory_over_the_run",
         alt="Share of each sample copied from the training text, at most "
@@ -200,7 +202,8 @@ def _temperature(run: Run, speaker: Voice, min_tokens: int, seed: int) -> None:
     shares = [
         f"{share:.0%} at temperature {t:g}" for t, share in zip(table["temperature"], table["share"], strict=True)
     ]
-    st.plotly_chart(
+    charts.draw(
+        st,
         temperature_bars(table, loss),
         key="memory_temperature",
         alt=f"Share copied: {', '.join(shares)}.",

@@ -23,7 +23,7 @@ from gptcore.one_step import Guess, Session, Update
 from gptcore.parameters import count_parameters
 from gptcore.paths import ASSETS
 from gptcore.records import DivergedError
-from pages._ui import chips, frame, one_number, resources, startup
+from pages._ui import charts, chips, frame, one_number, resources, startup
 from pages._ui.passage import chance
 
 HELD, REFUSED = "one_step_held", "one_step_refused"
@@ -191,7 +191,8 @@ def _guess(guess: Guess) -> None:
         f"The framed token came next. It had a probability of {chance(guess.before)}; after this update it has "
         f"**{chance(guess.after)}**."
     )
-    st.plotly_chart(
+    charts.draw(
+        st,
         guess_bars(guess.table),
         key="one_step_guess",
         alt=f"Probabilities of the token that came and of the likeliest ones. The one that came: {guess.before:.3%} "
@@ -205,7 +206,8 @@ def _gradient(update: Update) -> None:
     top = norms.sort_values("norm", ascending=False).iloc[0]
     share = top["norm"] ** 2 / (norms["norm"] ** 2).sum() if top["norm"] else 0.0
     st.markdown("**Where the gradient is long**")
-    st.plotly_chart(
+    charts.draw(
+        st,
         gradient_bars(norms),
         key="one_step_gradient",
         alt=f"Length of the gradient in {len(norms)} parts of the model; the longest is {top['part']}.",
@@ -225,7 +227,8 @@ def _descent(held: Held) -> None:
         st.caption("At a learning rate of 0 nothing moves, so there is nothing to compare with.")
         return
     best = losses.sort_values("optimiser").iloc[0]
-    st.plotly_chart(
+    charts.draw(
+        st,
         descent_lines(losses, update.lr, own, update.loss_before),
         key="one_step_descent",
         alt=f"Loss of this batch by learning rate: {update.loss_after:.4g} at yours, {update.lr:.3g}; along {own}'s "

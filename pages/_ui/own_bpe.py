@@ -17,7 +17,7 @@ from gptcore.figures.compression import compression_curve
 from gptcore.figures.theme import marked
 from gptcore.tokenizer import Span, group_spans, load_tokenizer, replace_surrogates, show_token
 from gptcore.windows import split_text
-from pages._ui import chips, frame, thread
+from pages._ui import charts, chips, frame, thread
 
 MOST_BYTES = 120_000  # learning takes a core 0.2 s on these, 1 s where there are no spaces
 MOST_MERGES = 4_000
@@ -105,7 +105,8 @@ def learn(part: Part) -> int | None:
         st.dataframe(merge_table(learnt, size), hide_index=True, height=250, key="bpe_merges")
     count, characters = tokens[sizes.index(size)], len(part.train)
     with right:
-        st.plotly_chart(
+        charts.draw(
+            st,
             compression_curve(sizes, tokens, characters, size, {"GPT-2": _gpt2_tokens(part.train)}),
             key="bpe_curve",
             alt=f"With {size:,} tokens in the vocabulary the text takes {count:,} tokens.",

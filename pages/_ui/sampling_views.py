@@ -16,7 +16,7 @@ from gptcore.figures.bars import percent
 from gptcore.figures.draws import draw_bars
 from gptcore.figures.theme import marked
 from gptcore.published import NINE_WORDS
-from pages._ui import desk, frame, resources
+from pages._ui import charts, desk, frame, resources
 from pages._ui.desk import Desk
 from pages._ui.rules import Rules, in_words
 
@@ -92,7 +92,8 @@ def draw(on: Desk, rules: Rules, table: pd.DataFrame) -> None:
         )
         return
     published = _published(on, rules)
-    st.plotly_chart(
+    charts.draw(
+        st,
         draw_bars(counts, published),
         key="sampling_draws_chart",
         alt=f"{rules.draws:,} draws by token, beside what is expected.",

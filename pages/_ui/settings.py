@@ -16,7 +16,7 @@ from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.figures.curves import schedule_figure
 from gptcore.schedule import learning_rate
-from pages._ui import choices, resources, thread
+from pages._ui import charts, choices, resources, thread
 from pages._ui.shape import nearest_preset
 
 CHOSEN = "training_preset"
@@ -211,7 +211,7 @@ def in_time(seconds: float) -> str:
 def _schedule(settings: Settings) -> None:
     """The learning rate of every step, before the run."""
     figure, alt = _drawn_schedule(settings.training, max(1, updates(settings)))
-    st.plotly_chart(figure, key="training_schedule", alt=alt)
+    charts.draw(st, figure, key="training_schedule", alt=alt)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -13,7 +13,7 @@ from gptcore.baselines import uniform_loss
 from gptcore.comparison import Compared
 from gptcore.figures import comparison as figures
 from gptcore.figures.comparison import AXES, Axis, Shown
-from pages._ui import compared, frame, shape
+from pages._ui import charts, compared, frame, shape
 from pages._ui import settings as controls
 from pages._ui.compared import Offer
 from pages._ui.live import POLL_SECONDS
@@ -84,7 +84,7 @@ def _figure(runs: Sequence[Compared], x: Axis, shown: Shown, alt: str) -> None:
     figure = comparison_curves(compared.evaluated(runs), _vocabularies(runs), x, shown)
     camera = {"format": st.session_state.get("compare_image", "svg"), "filename": "runs-compared"}
     config = {"displaylogo": False, "toImageButtonOptions": camera}
-    st.plotly_chart(figure, key="compare_curves", config=config, alt=alt)
+    charts.draw(st, figure, key="compare_curves", config=config, alt=alt)
     if missing := [run.name for run in runs if x not in run.metrics]:
         st.text(f"Not drawn, because no times were recorded: {', '.join(missing)}")
 

@@ -16,7 +16,7 @@ from gptcore.figures.floor import lowest_by_share, share_curves
 from gptcore.language import FLOOR, the_entropies
 from gptcore.runs import requests
 from gptcore.runs.store import Run
-from pages._ui import owner, resources, run_state, thread
+from pages._ui import charts, owner, resources, run_state, thread
 
 POLL_SECONDS = 1.5  # as often as the training page looks
 HEIGHT = 340  # pixels of both charts
@@ -122,7 +122,8 @@ def _curves(looked: Looked) -> None:
         others = {"recorded": floor.recorded(looked.share).metrics, **others}
     levels = {name: level for name, level in lines(looked.share).items() if name != "counting tokens:"}
     last = looked.rows[looked.rows["val_loss"].notna()].iloc[-1]
-    st.plotly_chart(
+    charts.draw(
+        st,
         share_curves(others, looked.rows, looked.name, levels, height=HEIGHT),
         key="floor_curves",
         alt=f"Learning curves on {looked.name}: at step {last['step']:,.0f} the training loss is "
@@ -135,7 +136,8 @@ def _lowest() -> None:
     model = [floor.lowest(look(share).rows) for share in floor.SHARES]
     pairs = [lines(share)[PAIRS] for share in floor.SHARES]
     reached = {"the model at its best": model, f"counting pairs (at best {least.one:.2f})": pairs}
-    st.plotly_chart(
+    charts.draw(
+        st,
         lowest_by_share(floor.SHARES, reached, least.one, {FLOOR: least.floor}, height=HEIGHT),
         key="floor_lowest",
         alt="Best validation loss by share of the text: "

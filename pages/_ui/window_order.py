@@ -8,6 +8,7 @@ from gptcore.batches import epoch_order
 from gptcore.checked import help_for
 from gptcore.config import MAX_SEED, TrainConfig
 from gptcore.figures.windows import order_figure
+from pages._ui import charts
 from pages._ui.window_view import counted
 
 LISTED = 8  # windows of a batch that are named
@@ -39,7 +40,8 @@ def section(windows: int, batch_size: int, settings: TrainConfig) -> None:
     first = ", ".join(f"{window + 1:,}" for window in order[: min(batch_size, LISTED)])
     more = " and more" if batch_size > LISTED else ""
     with right:
-        st.plotly_chart(
+        charts.draw(
+            st,
             order_figure(order[: batches * batch_size], batch_size),
             key="windows_order",
             alt=f"Which window stands in which of the {batches:,} batches of epoch {epoch}, shuffled by seed {seed}; "

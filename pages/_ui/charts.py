@@ -60,7 +60,10 @@ def take_home() -> None:
             key=FORMAT,
             persist_state="session",
         )
-        st.caption("Hold the pointer over a chart: the camera at its upper right keeps the picture.")
+        st.caption(
+            "Hold the pointer over a chart: the camera at its upper right keeps the picture, in the colours of "
+            "the page and without a background. For paper choose the light theme first."
+        )
         with st.container(horizontal=True):
             for key in drawn:
                 st.download_button(

@@ -17,7 +17,7 @@ from gptcore.figures.against import losses_along
 from gptcore.figures.theme import marked
 from gptcore.published import THE_VERDICT_LOSSES
 from gptcore.tokenizer import load_tokenizer, show_token
-from pages._ui import against, against_passage, chips, frame, passage, predict
+from pages._ui import against, against_passage, charts, chips, frame, passage, predict
 from pages._ui.against import PUBLISHED, is_gpt2
 from pages._ui.against_passage import Chosen, Verdicts
 from pages._ui.resources import Voice
@@ -57,7 +57,8 @@ def show(voices: Sequence[Voice], chosen: Chosen, seen: Verdicts) -> None:
         return
     st.caption(_what_was_read(seen))
     published = _published_lines(voices, chosen)
-    st.plotly_chart(
+    charts.draw(
+        st,
         losses_along({label: one.so_far for label, one in seen.judged.items()}, published),
         key="pretrained_losses",
         alt="Mean loss so far along the passage; at its end "

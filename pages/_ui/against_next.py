@@ -19,7 +19,7 @@ from gptcore.figures.bars import percent
 from gptcore.figures.theme import marked
 from gptcore.published import GPT2_NEXT_TOKENS, GPT2_NEXT_TOKENS_SOURCE
 from gptcore.sampling import choose
-from pages._ui import against, frame, predict, resources
+from pages._ui import against, charts, frame, predict, resources
 from pages._ui.against import PUBLISHED, is_gpt2
 from pages._ui.resources import Voice
 
@@ -93,7 +93,8 @@ def show(voices: Sequence[Voice], prompt: str, seen: Expected) -> None:
     if seen.by_column or known:
         tokens, given = next_tokens_together(seen.by_column, TOPS, dict(list(known.items())[:TOPS]))
         with left:
-            st.plotly_chart(
+            charts.draw(
+                st,
                 tops_together(tokens, given, known),
                 key="pretrained_next",
                 alt="Next tokens side by side. The likeliest: "

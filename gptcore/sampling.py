@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from gptcore.config import MAX_NEW_TOKENS, SamplingConfig
+from gptcore.likeliest import few_likeliest
 from gptcore.model import GPTModel, KVCache
 from gptcore.tokenizer import Names, show_token
 
 Logits: TypeAlias = Tensor  # (V,), float: one score for every token
-FEW = 1_024  # tokens among which nearly every draw falls
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,10 @@ def cut_top_p(probability: Tensor, p: float) -> Tensor:
     """
     if p >= 1.0:
         return torch.ones_like(probability, dtype=torch.bool)
+    if (few := few_likeliest(probability, p)) is not None:
+        kept = torch.zeros_like(probability, dtype=torch.bool)
+        kept[few] = cut_top_p(probability[few], p)
+        return kept
     likeliest, order = torch.sort(probability, descending=True, stable=True)
     wanted = likeliest.cumsum(-1) - likeliest < p  # what was reached without this token
     wanted[..., 0] = True
@@ -106,9 +110,9 @@ def choose(logits: Tensor, config: SamplingConfig) -> Choice:
         ValueError: No logit to choose from: all are -inf, or one is NaN or +inf.
     """
     logits = logits.double()
-    usable = torch.isfinite(logits)
-    if bool((torch.isnan(logits) | (logits == torch.inf)).any()) or not bool(usable.any(-1).all()):
+    if not bool(torch.isfinite(logits.amax(-1)).all()):  # NaN is larger than all else; -inf is the largest of none
         raise ValueError("the model's scores hold NaN or infinity, so no token can be chosen; its training diverged")
+    usable = logits > -torch.inf
     if config.temperature == 0:
         first = logits.argmax(-1, keepdim=True)  # of equals
         best = torch.zeros_like(usable).scatter(-1, first, value=True)
@@ -172,11 +176,8 @@ def fall(probability: Tensor, numbers: Tensor) -> Tensor:
     >>> fall(torch.tensor([0.2, 0.5, 0.3]), torch.tensor([0.0, 0.49, 0.5, 0.79, 0.81])).tolist()
     [1, 1, 2, 2, 0]
     """
-    possible = probability.nonzero().flatten()
-    if len(possible) > FEW and len(numbers):  # sorting 50,257 takes longer than a small model takes for a token
-        likeliest = (probability >= torch.topk(probability, FEW).values[-1]).nonzero().flatten()
-        if probability[likeliest].sum() > numbers.max() + 1e-9:
-            possible = likeliest
+    few = few_likeliest(probability, float(numbers.max())) if len(numbers) else None
+    possible = probability.nonzero().flatten() if few is None else few
     lengths, order = torch.sort(probability[possible], descending=True, stable=True)
     places = torch.searchsorted(lengths.cumsum(0), numbers.to(lengths), right=True)
     return possible[order[places.clamp(max=len(order) - 1)]]

@@ -15,7 +15,7 @@ from gptcore.line_by_line import update_lines
 from gptcore.parameters import count_parameters
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import choices, frame, live, one_step, owner, predict, resources, settings, take_home, thread
+from pages._ui import choices, frame, live, made_fast, one_step, owner, predict, resources, settings, take_home, thread
 
 BY_HEART_READINGS = 8  # the class preset knows its text by heart after twelve, and begins to recite at eight
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
@@ -106,5 +106,6 @@ if "untrained" in status:
     )
 if wanted is not None:
     one_step.section(thread.text(), *wanted)
+made_fast.card()
 frame.code_behind(training.train, training.update, training.evaluate, update_lines, pull, loss_along_gradient)
 frame.next_lesson("training")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gptcore import sampling
+from gptcore import likeliest, sampling
 from gptcore.config import GPTConfig, SamplingConfig
 from gptcore.draws import draw_many
 from gptcore.model import GPTModel
@@ -146,6 +146,18 @@ def test_top_p_keeps_the_fewest_likeliest_tokens_that_reach_p(weights: list[int]
 )
 def test_top_p_by_hand(p: float, kept: list[bool]) -> None:
     assert cut_top_p(torch.tensor([0.5, 0.25, 0.125, 0.125]), p).tolist() == kept
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.9, 0.999999])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 5.0])
+def test_top_p_of_a_large_vocabulary_is_that_of_sorting_it_all(
+    p: float, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = (spread * torch.randn(3_000, generator=torch.Generator().manual_seed(0))).round(decimals=1)  # many tie
+    probability = torch.softmax(logits.double(), 0)
+    among_few = cut_top_p(probability, p)
+    monkeypatch.setattr(likeliest, "FEW", len(probability))
+    assert among_few.equal(cut_top_p(probability, p))
 
 
 def test_top_p_1_keeps_even_what_has_no_chance() -> None:

@@ -1,8 +1,8 @@
 """``make bench``: every measurement of this project, one table after the other.
 
 Absolute figures belong to one machine; ratios travel better. Nothing here is a test: a slow machine fails nothing.
-``make bench ARGS="steps generation"`` measures only these. Parts that are compared with a peer or a goal write their rows
-into RESULTS.md, each when it is done, so that the rest can be measured later.
+``make bench ARGS="steps generation"`` measures only these. Parts that are compared with a peer or a goal write their
+rows into RESULTS.md, each when it is done, so that the rest can be measured later.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How long a student waits for a curve with a minimum, and for a model that knows its text by heart; in core-seconds.
 
 The class preset, on the program's own story, is trained as any run is, with its evaluations and samples. Beside it a
-character model of 209,000 parameters: 4 layers, 4 heads, C 64, T 64, 65 characters, 2,000 updates, for which a known
+character model of about 209,000 parameters: 4 layers, 4 heads, C 64, T 64, 65 characters, 2,000 updates, for which a known
 lesson in a browser, with a graphics card, gives about nine minutes. That lesson's page does not say how large its batch
 is; 12 windows are what nanoGPT's own settings for a processor take with that context.
 """
@@ -27,7 +27,7 @@ from gptcore.training import new_state, train
 ROUNDS = 3
 BY_HEART = 0.5  # nats a token on the training text
 LETTERS = GPTConfig(
-    vocab_size=65, context_length=64, emb_dim=64, n_heads=4, n_layers=4, drop_rate=0.0, qkv_bias=True, tie_weights=False
+    vocab_size=65, context_length=64, emb_dim=64, n_heads=4, n_layers=4, drop_rate=0.0, qkv_bias=True, tie_weights=True
 )
 LETTERS_BATCH, LETTERS_STEPS, LESSON_SECONDS = 12, 2_000, 540
 

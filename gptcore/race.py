@@ -69,7 +69,6 @@ def race(updates: int = UPDATES, seconds: float = SECONDS) -> Race:
     first = new_model(NARROW, 0).train()
     second = copy.deepcopy(first)
     with alone():
-        began = time.thread_time()
         plain = _laps(
             torch.optim.AdamW(first.parameters(), lr=LR, weight_decay=DECAY),
             lambda: mean_loss(first(inputs), targets),
@@ -79,6 +78,7 @@ def race(updates: int = UPDATES, seconds: float = SECONDS) -> Race:
             lambda: fast.fused_loss(second, inputs, targets),
         )
         laps: list[tuple[Lap, Lap]] = []
+        began = time.thread_time()
         while len(laps) < updates and (not laps or time.thread_time() - began < seconds):
             laps.append((next(plain), next(quick)))
     return Race(inputs.numel(), tuple(lap for lap, _ in laps), tuple(lap for _, lap in laps))

@@ -35,9 +35,9 @@ def _gains() -> None:
     st.dataframe(
         {
             "technique": [gain.name for gain in gains],
+            "times quicker": [round(gain.times, 2) for gain in gains],
             "plain, ms": [round(gain.plain, 2) for gain in gains],
             "quick, ms": [round(gain.quick, 2) for gain in gains],
-            "times quicker": [round(gain.times, 2) for gain in gains],
             "what it changes": [gain.changes for gain in gains],
         },
         hide_index=True,
@@ -46,7 +46,7 @@ def _gains() -> None:
     )
     slower = [gain for gain in gains if gain.times < 1]
     st.caption(
-        f"Recorded on {date}, on one core of: {frame.plain(about['processor'])}, PyTorch {about['torch']}. Each line "
+        f"Recorded on {date}, on one core ({frame.plain(about['processor'])}), PyTorch {about['torch']}. Each line "
         "is a task of its own, so the gains don't multiply."
         + "".join(
             f" {gain.name} cost time there, {1 / gain.times:.1f} times as much: that processor multiplies no "
@@ -76,9 +76,10 @@ def _result(seen: Race) -> None:
         key="made_fast_laps",
     )
     apart = max(abs(one.loss - other.loss) for one, other in zip(seen.plain, seen.quick, strict=True))
+    plain, quick = (1e3 * sum(lap.seconds for lap in laps) for laps in (seen.plain, seen.quick))
+    count = len(seen.quick)
     frame.notice(
-        f"The quick loop took {1e3 * sum(lap.seconds for lap in seen.quick):.0f} ms of a core for {len(seen.quick)} "
-        f"updates of {seen.tokens} tokens, the plain one {1e3 * sum(lap.seconds for lap in seen.plain):.0f} ms: "
-        f"{seen.times:.1f} times as long.",
+        f"The quick loop took {quick:.0f} ms of a core for {count} {'update' if count == 1 else 'updates'} of "
+        f"{seen.tokens} tokens, the plain one {plain:.0f} ms: {seen.times:.1f} times as long.",
         f"Their losses are at most {apart:.1g} nats apart: it is the same learning.",
     )

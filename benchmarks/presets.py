@@ -1,9 +1,9 @@
 """How long a student waits for a curve with a minimum, and for a model that knows its text by heart; in core-seconds.
 
 The class preset, on the program's own story, is trained as any run is, with its evaluations and samples. Beside it a
-character model of about 209,000 parameters: 4 layers, 4 heads, C 64, T 64, 65 characters, 2,000 updates, for which a known
-lesson in a browser, with a graphics card, gives about nine minutes. That lesson's page does not say how large its batch
-is; 12 windows are what nanoGPT's own settings for a processor take with that context.
+character model of about 209,000 parameters: 4 layers, 4 heads, C 64, T 64, 65 characters, 2,000 updates, for which a
+known lesson in a browser, with a graphics card, gives about nine minutes. That lesson's page does not say how large its
+batch is; 12 windows are what nanoGPT's own settings for a processor take with that context.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ How to read it: ``GPT2_NAMES`` (in ``gpt2_names``) says which of their tensors i
 a file to that table, builds a model that has shapes but no memory, and puts the file's own numbers in their
 places. ``to_gpt2`` and ``save_gpt2`` go the way back.
 
-What is left out: the file format (``safetensors_file``), downloads, our own checkpoints (``checkpoint``).
+What is left out: the file format (``safetensors_file``), downloads (``hub``), our own checkpoints (``checkpoint``).
 Nothing here opens a pickle, which can run code. The weights: Radford et al. 2019; Raschka, section 5.5.
 """
 
@@ -13,24 +13,26 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gptcore.config import GPTConfig
+from gptcore.config import GPTConfig, Precision
+from gptcore.footprint import check_fits
 from gptcore.gpt2_names import GPT2_NAMES, HEAD, check_names, mapping_rows, prefix_of, rows, sizes_of
 from gptcore.model import GPTModel, LayerNorm
-from gptcore.safetensors_file import MAX_HEADER_BYTES, WeightsError, listed, parse_json, read_header, shown
+from gptcore.number_formats import FORMATS, PRECISIONS, all_finite, converted
+from gptcore.safetensors_file import MAX_HEADER_BYTES, Header, WeightsError, listed, parse_json, read_header, shown
 
-__all__ = ["GPT2_NAMES", "WeightsError", "load_gpt2", "mapping_rows", "save_gpt2", "to_gpt2"]
+__all__ = ["GPT2_NAMES", "Placed", "WeightsError", "load_gpt2", "mapping_rows", "save_gpt2", "to_gpt2"]
 
 WEIGHTS_FILE = "model.safetensors"  # what both libraries look for in a folder
 CONFIG_FILE = "config.json"
@@ -49,31 +51,62 @@ CONFIG_FIXED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def load_gpt2(path: str | os.PathLike[str], n_heads: int | None = None) -> GPTModel:
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One tensor that has found its place.
+
+    Attributes:
+        gpt2_name: As it stands in the file.
+        our_name: Where it went.
+        transposed: Whether it was turned on the way.
+        mapped: Whether its numbers are the file's own pages; others were read and converted.
+        seconds: Since the file was opened.
+    """
+
+    gpt2_name: str
+    our_name: str
+    transposed: bool
+    mapped: bool
+    seconds: float
+
+
+Watch = Callable[[Placed], object]
+
+
+def load_gpt2(
+    path: str | os.PathLike[str],
+    n_heads: int | None = None,
+    precision: Precision = "float32",
+    watch: Watch | None = None,
+) -> GPTModel:
     """GPT-2's weights as a ``GPTModel`` in eval mode, for any size of GPT-2.
 
-    All is checked before memory is spent. Float32 weights are then not copied: the model's numbers are the file's own
-    pages, mapped into memory, and training writes to private copies of them. So the file may be deleted or replaced by
-    a rename while the model lives, but must not be written to in place.
+    All is checked before memory is spent. Weights that the file holds in the wanted precision are then not copied: the
+    model's numbers are the file's own pages, mapped into memory, and training writes to private copies of them. So the
+    file may be deleted or replaced by a rename while the model lives, but must not be written to in place. Others are
+    converted on the way, a MiB at a time.
 
     Args:
         path: A safetensors file, with a config.json beside it or without; or a folder with model.safetensors.
         n_heads: Attention heads, which no tensor shows. Without it config.json decides, and then C / 64.
+        precision: "float32", or "bfloat16" for half the memory; the scores then leave the head in float32 all the same.
+        watch: Told of each tensor once it has been placed.
 
     Returns:
-        The model, float32; its head is tied if the file has no lm_head.weight of its own.
+        The model; its head is tied if the file has no lm_head.weight of its own.
 
     Raises:
-        WeightsError: The file is of another kind, damaged, or not a GPT-2; the message says which.
+        WeightsError: The file is of another kind, damaged, not a GPT-2, or too large; the message says which.
     """
     file = Path(path)
     file = file / WEIGHTS_FILE if file.is_dir() else file
-    entries = read_header(file).tensors
-    prefix = prefix_of(entries)
-    sizes = sizes_of(entries, prefix)
-    check_names(shown(file.name), entries, prefix, sizes)
-    config = _config(file, sizes, n_heads, tie_weights=HEAD not in entries)
-    weights = _read(file, prefix, config)
+    header = read_header(file)
+    prefix = prefix_of(header.tensors)
+    sizes = sizes_of(header.tensors, prefix)
+    check_names(shown(file.name), header.tensors, prefix, sizes)
+    config = _config(file, sizes, n_heads, tie_weights=HEAD not in header.tensors)
+    check_fits(config, precision, shown(file.name))
+    weights = _read(file, header, prefix, config, PRECISIONS[precision], watch)
     if not config.tie_weights and torch.equal(weights["head.weight"], weights["token_embedding.weight"]):
         config = replace(config, tie_weights=True)
     return _assemble(config, weights).eval()
@@ -123,31 +156,31 @@ def _config_beside(file: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
     return said
 
 
-def _read(file: Path, prefix: str, config: GPTConfig) -> dict[str, Tensor]:
-    """The tensors under our names, float32, each a view of the mapped file where it is float32 there."""
+def _read(
+    file: Path, header: Header, prefix: str, config: GPTConfig, precision: torch.dtype, watch: Watch | None
+) -> dict[str, Tensor]:
+    """The tensors under our names, each a view of the mapped file where it has the wanted precision there."""
     weights: dict[str, Tensor] = {}
     broken = []
+    began = time.perf_counter()
     try:
-        with safe_open(file, framework="pt") as opened:
+        with safe_open(file, framework="pt") as mapped, file.open("rb") as read:
             for name, our_name, row in rows(config.n_layers, prefix):
                 if name == HEAD and config.tie_weights:
                     continue
-                tensor = opened.get_tensor(name).float()
-                if not _all_finite(tensor):
+                entry = header.tensors[name]
+                as_it_is = FORMATS[entry.dtype] == precision
+                tensor = mapped.get_tensor(name) if as_it_is else converted(read, header.begin, entry, precision)
+                if not all_finite(tensor):
                     broken.append(name)
                 weights[our_name] = tensor.T if row.transposed else tensor
+                if watch is not None:
+                    watch(Placed(name, our_name, row.transposed, as_it_is, time.perf_counter() - began))
     except (OSError, SafetensorError) as error:  # the file has changed since its header was checked
         raise WeightsError(f"{shown(file.name)} cannot be read: {error}") from error
     if broken:
         raise WeightsError(f"{shown(file.name)}: {len(broken):,} tensors hold NaN or infinite values: {listed(broken)}")
     return weights
-
-
-def _all_finite(tensor: Tensor) -> bool:
-    """Whether no value is NaN or infinite: a finite sum proves it in one reading; huge values need the long way."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = tensor.numpy().sum()  # NumPy: one thread, as fast as memory gives, and never waits for a busy core
-    return bool(np.isfinite(total)) or bool(tensor.isfinite().all())
 
 
 class _SkipInit(TorchFunctionMode):
@@ -171,6 +204,8 @@ def _assemble(config: GPTConfig, weights: dict[str, Tensor]) -> GPTModel:
     model.load_state_dict(weights, assign=True)
     if config.tie_weights:
         model.head.weight = model.token_embedding.weight  # assign=True has made two parameters of one tensor
+    if model.head.weight.dtype != torch.float32:  # three digits are too few to tell 50,257 scores apart further on
+        model.head.register_forward_hook(lambda _head, _given, scores: scores.float())
     return model
 
 

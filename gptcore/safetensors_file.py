@@ -106,13 +106,15 @@ class Header:
 
     tensors: dict[str, TensorEntry]
     metadata: dict[str, str]
+    begin: int  # the file's first byte behind the header, from which start and end count
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, size: int | None = None) -> Header:
     """Read and check the header of a safetensors file; no number behind it is touched.
 
     Args:
         path: The file.
+        size: How many bytes it will have, where it is still arriving; None takes those that it has.
 
     Returns:
         Its tensors, in the file's order, and its metadata.
@@ -124,15 +126,14 @@ def read_header(path: Path) -> Header:
         raise WeightsError(f"there is no file {shown(str(path), 300)}")
     try:
         with path.open("rb") as file:
-            return _parse(file)
+            return _parse(file, os.fstat(file.fileno()).st_size if size is None else size)
     except OSError as error:
         raise WeightsError(f"{shown(path.name)} cannot be read: {error.strerror}") from error
     except WeightsError as error:
         raise WeightsError(f"{shown(path.name)} {error}") from error
 
 
-def _parse(file: BinaryIO) -> Header:
-    size = os.fstat(file.fileno()).st_size
+def _parse(file: BinaryIO, size: int) -> Header:
     first = file.read(64)
     length = int.from_bytes(first[:8], "little")
     # A true header may be 0x280 bytes long and so begin like a pickle: look for other kinds only if it is none.
@@ -147,7 +148,7 @@ def _parse(file: BinaryIO) -> Header:
         raise WeightsError(f"has {len(values):,} tensors; at most {MAX_TENSORS:,} are read")
     tensors = {name: _entry(name, value) for name, value in values.items()}
     _check_every_byte(tensors, size - 8 - length)
-    return Header(tensors, metadata)
+    return Header(tensors, metadata, 8 + length)
 
 
 def _refuse_other_kinds(first: bytes, length: int) -> None:

@@ -17,16 +17,18 @@ import pandas as pd
 import streamlit as st
 
 from gptcore import baselines
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, SamplingConfig, TrainConfig
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, Precision, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.language import floor_line
 from gptcore.memorization import CopiedSpan, CopyIndex
 from gptcore.runs.store import Run
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
 from gptcore.windows import WindowCounts, split_text, window_counts
+from pages._ui import shared_models
 
 if TYPE_CHECKING:
     from gptcore.model import GPTModel
+    from gptcore.pretrained import Watch
     from gptcore.sampling import Logits
 
 METRIC_COLUMNS = ["step", "epoch", "tokens_seen", "batch_loss", "grad_norm", "lr", "seconds", "train_loss", "val_loss"]
@@ -159,17 +161,10 @@ class Voice(NamedTuple):
     label: str
     path: Path | None
     weights: str = "best"
+    precision: Precision = "float32"
 
 
 UNTRAINED = Voice("untrained", None)
-
-
-@st.cache_resource(max_entries=MODELS_KEPT, show_spinner="The weights are being loaded.")
-def _load(path: str, weights: str, changed: float) -> tuple[GPTModel, Tokenizer]:
-    del changed  # part of the key only
-    from gptcore.library import load_model
-
-    return load_model(Path(path), weights)
 
 
 def _changed(path: Path, weights: str) -> float:
@@ -191,6 +186,15 @@ def untrained_model(config: GPTConfig, seed: int) -> GPTModel:
     return new_model(config, seed)
 
 
+def loaded(voice: Voice, path: Path, watch: Watch | None = None) -> shared_models.Loaded:
+    """A voice's model, loaded now if nobody has asked for it yet; ``watch`` is then told of each tensor.
+
+    Raises:
+        ValueError: The weights can't be loaded; the message says why.
+    """
+    return shared_models.take(path, voice.weights, voice.precision, _changed(path, voice.weights), watch)
+
+
 def speak(voice: Voice) -> tuple[GPTModel, Tokenizer]:
     """A voice's model and tokenizer, shared by everybody: to be read, never changed.
 
@@ -199,7 +203,8 @@ def speak(voice: Voice) -> tuple[GPTModel, Tokenizer]:
     """
     if voice.path is None:
         return untrained_model(MODEL_PRESETS["class"], TRAIN_PRESETS["class"].seed), load_tokenizer()
-    return _load(str(voice.path), voice.weights, _changed(voice.path, voice.weights))
+    found = loaded(voice, voice.path)
+    return found.model, found.tokenizer
 
 
 _turn = threading.Lock()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gptcore import weights_commands
 from gptcore.checked import help_for
 from gptcore.commands import COMMANDS, RECORDED_LESSONS, TRAIN_FLAGS, TRAIN_OVERRIDES
 from gptcore.config import MODEL_PRESETS, SamplingConfig, TrainConfig
@@ -38,6 +39,7 @@ def _arguments() -> argparse.ArgumentParser:
     books = commands.add_parser("books", help="fetch the 129 books that the pocket model read, as one text")
     books.add_argument("out", type=Path, metavar="FILE", help="where to write it, about 48 MB")
     takehome.add_to(commands)
+    weights_commands.add(commands)
     return parser
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from gptcore import weights_commands
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig
 from gptcore.runs.store import Run
 from gptcore.takehome import command as takehome
@@ -240,4 +241,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "books": books,
     "notebook": takehome.notebook,
     "pack": takehome.pack,
+    **weights_commands.COMMANDS,
 }

@@ -50,14 +50,6 @@ MODELS = {
     model.key: model
     for model in (
         HubModel(
-            "distilgpt2",
-            "DistilGPT-2 82M",
-            "distilbert/distilgpt2",
-            "2290a62682d06624634c1f46a6ad5be0f47f38aa",
-            replace(_gpt2("small"), n_layers=6),
-            353,
-        ),
-        HubModel(
             "gpt2",
             "GPT-2 124M",
             "openai-community/gpt2",
@@ -65,6 +57,14 @@ MODELS = {
             _gpt2("small"),
             548,
             "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+        ),
+        HubModel(
+            "distilgpt2",
+            "DistilGPT-2 82M",
+            "distilbert/distilgpt2",
+            "2290a62682d06624634c1f46a6ad5be0f47f38aa",
+            replace(_gpt2("small"), n_layers=6),
+            353,
         ),
         HubModel(
             "gpt2-medium",

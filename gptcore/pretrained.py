@@ -98,18 +98,31 @@ def load_gpt2(
     Raises:
         WeightsError: The file is of another kind, damaged, not a GPT-2, or too large; the message says which.
     """
+    file, header, prefix, config = _checked(path, n_heads)
+    check_fits(config, precision, shown(file.name))
+    weights = _read(file, header, prefix, config, PRECISIONS[precision], watch)
+    if not config.tie_weights and torch.equal(weights["head.weight"], weights["token_embedding.weight"]):
+        config = replace(config, tie_weights=True)
+    return _assemble(config, weights).eval()
+
+
+def shape_of(path: str | os.PathLike[str], n_heads: int | None = None) -> GPTConfig:
+    """The shape of the model in these weights, after all checks that need no number.
+
+    Args and errors are those of ``load_gpt2``.
+    """
+    return _checked(path, n_heads)[-1]
+
+
+def _checked(path: str | os.PathLike[str], n_heads: int | None) -> tuple[Path, Header, str, GPTConfig]:
+    """The file, its header, what stands before its names, and its shape; all but the numbers has been checked."""
     file = Path(path)
     file = file / WEIGHTS_FILE if file.is_dir() else file
     header = read_header(file)
     prefix = prefix_of(header.tensors)
     sizes = sizes_of(header.tensors, prefix)
     check_names(shown(file.name), header.tensors, prefix, sizes)
-    config = _config(file, sizes, n_heads, tie_weights=HEAD not in header.tensors)
-    check_fits(config, precision, shown(file.name))
-    weights = _read(file, header, prefix, config, PRECISIONS[precision], watch)
-    if not config.tie_weights and torch.equal(weights["head.weight"], weights["token_embedding.weight"]):
-        config = replace(config, tie_weights=True)
-    return _assemble(config, weights).eval()
+    return file, header, prefix, _config(file, sizes, n_heads, tie_weights=HEAD not in header.tensors)
 
 
 def _config(file: Path, sizes: Mapping[str, int], n_heads: int | None, tie_weights: bool) -> GPTConfig:

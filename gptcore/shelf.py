@@ -52,6 +52,11 @@ class Shelf(Generic[T]):
         with self._lock:
             return [key for key, place in self._places.items() if place.thing is not None]
 
+    def things(self) -> list[T]:
+        """All that stands here now."""
+        with self._lock:
+            return [place.thing for place in self._places.values() if place.thing is not None]
+
     def held(self) -> int:
         """Bytes of all that stands here."""
         with self._lock:

@@ -291,7 +291,7 @@ def test_what_another_program_has_fetched_is_taken_from_its_cache_without_a_netw
 
 
 def test_only_the_fixed_models_can_be_asked_for() -> None:
-    with pytest.raises(WeightsError, match=r"no model is called 'http://evil\.example/x'; there are distilgpt2, gpt2,"):
+    with pytest.raises(WeightsError, match=r"no model is called 'http://evil\.example/x'; there are gpt2, distilgpt2,"):
         fetch("http://evil.example/x")
     assert {model.repository for model in MODELS.values()} == {
         "distilbert/distilgpt2",

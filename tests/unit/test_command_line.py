@@ -484,7 +484,10 @@ def test_keep_takes_a_run_among_those_that_can_be_looked_back_at(
 # ----------------------------------------------------------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "tokens", "parameters", "serve-runs", "record", "keep"])
+@pytest.mark.parametrize(
+    "command",
+    ["train", "generate", "tokens", "parameters", "serve-runs", "record", "keep", *cli.weights_commands.COMMANDS],
+)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([command, "--help"])

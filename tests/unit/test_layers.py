@@ -85,6 +85,7 @@ ROOMS = (
     "hub_models",
     "hub",
     "verification",
+    "export",
     "library",
     "techniques",
     "race",

@@ -15,6 +15,7 @@ from benchmarks import (
     classroom,
     forward,
     generation,
+    loading,
     memorization,
     memory,
     next_token,
@@ -47,6 +48,7 @@ OTHERS = {
     "memorization": memorization.main,
     "forward": forward.main,
     "writing": writing.main,
+    "loading": loading.main,
 }
 GROUPS = {"steps": [part for part in COMPARED if part.startswith("step-")]}
 ORDER = [*COMPARED, "verdict"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 UPLOAD = "upload a file"
 MOST_UPLOAD_MB = 600  # GPT-2 124M in float32 has 548 MB
 PRECISIONS: list[Precision] = ["float32", "bfloat16"]
-REDRAW_SECONDS = 0.15  # while tensors find their places
+REDRAW_SECONDS = 0.4  # while tensors find their places
 
 
 def choose() -> Voice | None:
@@ -121,7 +121,8 @@ def _load(voice: Voice, path: Path) -> None:
         config = shape_of(path)
         placed: list[Placed] = []
         spot, drawn = st.empty(), 0.0
-        total = len(mapping_rows(config))
+        table = mapping_rows(config)
+        total = len(table)
 
         def tick(each: Placed) -> None:
             nonlocal drawn
@@ -130,7 +131,7 @@ def _load(voice: Voice, path: Path) -> None:
                 drawn = time.monotonic()
                 with spot.container():
                     st.progress(min(1.0, len(placed) / total), f"{len(placed)} of {total} tensors: {each.our_name}")
-                    st.dataframe(_ticked(config, placed), hide_index=True, height=220, key=f"placed_{len(placed)}")
+                    st.dataframe(_ticked(table, placed), hide_index=True, height=220, key=f"placed_{len(placed)}")
 
         resources.loaded(voice, path, tick)
         spot.empty()
@@ -139,9 +140,9 @@ def _load(voice: Voice, path: Path) -> None:
     _sum("This model", config, voice.precision)
 
 
-def _ticked(config: GPTConfig, placed: list[Placed]) -> pd.DataFrame:
+def _ticked(names: pd.DataFrame, placed: list[Placed]) -> pd.DataFrame:
     """The table of names, with a tick for each tensor that has found its place, and how it came there."""
-    table = mapping_rows(config)
+    table = names.copy()
     came = {each.gpt2_name.removeprefix(PREFIX): each for each in placed}
     each = [came.get(name) for name in table["gpt2_name"]]
     table.insert(0, "placed", [one is not None for one in each])
@@ -161,4 +162,4 @@ def mapping(model: GPTModel) -> None:
         f"{kept:,} of {len(placed):,} are the file's own pages, mapped into memory and not copied. One copy serves "
         "everybody on this server."
     )
-    st.dataframe(_ticked(model.config, placed), hide_index=True, key="pretrained_mapping")
+    st.dataframe(_ticked(mapping_rows(model.config), placed), hide_index=True, key="pretrained_mapping")

@@ -27,13 +27,17 @@ from gptcore.verification import check_losses, check_next_tokens, next_tokens, p
 SMALL = GPTConfig(context_length=256, emb_dim=64, n_heads=1, n_layers=1, drop_rate=0.0, qkv_bias=True, tie_weights=True)
 
 
+def opinionated(strength: float) -> GPTModel:
+    model = new_model(replace(SMALL, tie_weights=False), 0)
+    with torch.no_grad():
+        model.head.weight.mul_(strength)
+    return model
+
+
 @pytest.fixture(scope="module")
 def model() -> GPTModel:
     """Random, but with opinions: a fresh model finds all tokens nearly alike."""
-    model = new_model(SMALL, 0)
-    with torch.no_grad():
-        model.token_embedding.weight.mul_(30)
-    return model
+    return opinionated(8)
 
 
 # ------------------------------------------------------------------------------------------------------------- verify
@@ -52,9 +56,7 @@ def test_a_model_that_was_changed_a_little_no_longer_agrees(model: GPTModel) -> 
     figures = {prompt: next_tokens(model, prompt) for prompt in GPT2_NEXT_TOKENS}
     text = load_text(OWN_STORY).text
     before = PublishedLoss("itself", *verdict_losses(model, text), "here")
-    changed = new_model(SMALL, 0)
-    with torch.no_grad():
-        changed.token_embedding.weight.mul_(40)
+    changed = opinionated(10)
     assert not all(check.passed for check in check_next_tokens(changed, figures))
     assert not all(check.passed for check in check_losses(changed, text, before))
 

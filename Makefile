@@ -19,6 +19,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 run: $(VENV)/.runtime ## Start the program at http://localhost:8501 (sets itself up the first time)
+	@$(python) -m gptcore.address $(ARGS)
 	$(python) -m streamlit run app.py $(ARGS)
 
 test: lint ## Check the code, then run every test

@@ -28,7 +28,9 @@ def _leave_word() -> None:
 def _text() -> str:
     """Type a word or take one; both know of each other."""
     if "bpe_typed" not in st.session_state:
-        st.session_state.bpe_typed = st.session_state.bpe_word = WORDS[0]
+        st.session_state.bpe_typed = WORDS[0]
+    if "bpe_word" not in st.session_state:
+        _leave_word()
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
     with left:
         text = st.text_input(

@@ -20,7 +20,7 @@ from gptcore.corpora import (
 from gptcore.encodings import ENCODING_NAMES
 from gptcore.paths import POCKET_MODEL, home
 from gptcore.runs.store import Run
-from pages._ui import frame, owner, thread
+from pages._ui import control, frame, owner, thread
 from pages._ui.resources import UNTRAINED, Voice
 
 UPLOAD = "own text"
@@ -173,5 +173,7 @@ def ready_weights() -> list[Path]:
 def voice(key: str, *also: Voice) -> Voice:
     """Choose which model speaks; more than the models at hand may be offered."""
     options = [*all_voices(), *also]
-    label = st.selectbox("Model", [option.label for option in options], key=f"{key}_voice")
+    labels = [option.label for option in options]
+    control.among(f"{key}_voice", labels)
+    label = st.selectbox("Model", labels, key=f"{key}_voice")
     return next(option for option in options if option.label == label)

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from gptcore.paths import ASSETS
-from pages._ui import charts, thread
+from pages._ui import charts, head, present, share, teaching, thread
 
 
 class Lesson(NamedTuple):
@@ -103,12 +103,23 @@ def lesson(key: str) -> None:
         st.rerun()
     about = next(lesson for lesson in LESSONS if lesson.key == key)
     charts.begin()
+    share.open_link(key)
+    teaching.hold(key)
     thread.strip(key)
-    st.header(about.question, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", key="lesson-head"):
+        st.header(about.question, anchor=False)
+        if present.is_on():
+            present.bar(key, [lesson.key for lesson in LESSONS])
+        else:
+            head.buttons(key)
+    if said := share.notes(key):
+        st.warning(" ".join(f"{plain(sentence)}." for sentence in said), icon=":material/link:")
+        st.button("Understood", key="share_understood", type="tertiary", on_click=share.understood)
 
 
 def code_behind(*functions: Callable[..., Any]) -> None:
-    """Show the very functions that ran for this page."""
+    """Show the very functions that ran for this page, which is drawn by now: so a link is done with, too."""
+    share.confirm()
     with st.expander("The code behind this page", icon=":material/code:"):
         for function in functions:
             name, source = _source(function)

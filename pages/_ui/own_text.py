@@ -25,6 +25,9 @@ def current() -> str:
         st.session_state[_TEXT] = EXAMPLES[0].text
         st.session_state[EXAMPLE] = EXAMPLES[0].name
     text: str = st.session_state[_TEXT]
+    if EXAMPLE not in st.session_state:  # it came with a link, as if it had been typed
+        text = st.session_state[_TEXT] = st.session_state[_TYPED] = replace_surrogates(text)
+        st.session_state[EXAMPLE] = named(text) or MINE
     return text
 
 

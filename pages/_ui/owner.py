@@ -24,10 +24,10 @@ _component = st.components.v2.component(
 )
 
 
-def recognise() -> None:
+def recognise(key: str = "owner") -> None:
     """Ask the browser who it is; the answer is there at the next run of the page, which follows at once."""
     reported = _component(
-        data={"known": st.session_state.get(BROWSER)}, key="owner", height=1, on_token_change=lambda: None
+        data={"known": st.session_state.get(BROWSER)}, key=key, height=1, on_token_change=lambda: None
     ).get("token")
     if isinstance(reported, str) and TOKEN.fullmatch(reported):
         st.session_state[BROWSER] = reported

@@ -28,6 +28,7 @@ from gptcore.recitation import Copying
 from gptcore.runs.store import Run
 from gptcore.temperatures import Written
 from pages._ui import replay, resources, thread
+from pages._ui.control import among
 from pages._ui.resources import Voice
 
 SECONDS = 2.0  # of a core, for one text or one test: thirty students share the server
@@ -82,10 +83,12 @@ def choose_run() -> Run:
     mine = thread.run()
     runs = {} if thread.is_recorded(mine) else {"Your run": mine}
     runs |= {"Recorded: small": Run(thread.SMALL_RUN), "Recorded: large": Run(thread.RECORDED_RUN)}
+    key = "memory_run" if len(runs) == 3 else "memory_recorded_run"
+    among(key, runs)
     chosen = st.selectbox(
         "Run",
         list(runs),
-        key="memory_run" if len(runs) == 3 else "memory_recorded_run",
+        key=key,
         help="The recorded runs come with the program. The large one, of 162 million parameters, comes without its "
         "weights, so that only what it said while it learnt can be looked at.",
     )

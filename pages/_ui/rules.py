@@ -53,10 +53,10 @@ def as_said(kept: Rules) -> Mapping[str, Any]:
 
 def hand_over() -> None:
     """Set the plain controls to the rules that hold; called when they are about to be shown."""
-    st.session_state.update(_on_plain_controls(rules()))
+    st.session_state.update(on_plain_controls(rules()))
 
 
-def _on_plain_controls(kept: Rules) -> dict[str, Any]:
+def on_plain_controls(kept: Rules) -> dict[str, Any]:
     """Where the plain controls stand under these rules, by their keys."""
     config = kept.config
     return {
@@ -71,7 +71,7 @@ def _on_plain_controls(kept: Rules) -> dict[str, Any]:
 
 def plain_controls() -> DeltaGenerator:
     """Temperature, top-k and the number of draws in sight, the rest behind "More"; returns the place beside them."""
-    for key, value in _on_plain_controls(rules()).items():
+    for key, value in on_plain_controls(rules()).items():
         st.session_state.setdefault(key, value)
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
@@ -89,15 +89,21 @@ def plain_controls() -> DeltaGenerator:
             top_p = st.slider("Top-p", LEAST_P, 1.0, step=0.01, **_about("top_p"))
             first = st.toggle("Top-p before the temperature", **_about("top_p_first"))
             seed = st.number_input("Seed", 0, LAST_SEED, **_about("seed"))
-    config = SamplingConfig(
-        temperature=temperature,
-        top_k=top_k or None,
-        top_p=top_p if top_p < 1 else None,
-        top_p_first=first,
-        seed=int(seed),
-    )
-    st.session_state[KEPT] = Rules(config, draws or DRAWS[0])
+    _keep(temperature, top_k, top_p, first, int(seed), draws or DRAWS[0])
     return right
+
+
+def _keep(temperature: float, top_k: int, top_p: float, first: bool, seed: int, draws: int) -> None:
+    """Go on with these rules, given as the plain controls say them: 0 and 1 stand for no cut."""
+    config = SamplingConfig(
+        temperature=temperature, top_k=top_k or None, top_p=top_p if top_p < 1 else None, top_p_first=first, seed=seed
+    )
+    st.session_state[KEPT] = Rules(config, draws)
+
+
+def from_plain_controls(values: Mapping[str, Any]) -> None:
+    """Take over what is said of the plain controls, by their keys; what is not said stays as it is."""
+    _keep(*(on_plain_controls(rules()) | {key: value for key, value in values.items() if value is not None}).values())
 
 
 def in_words(config: SamplingConfig) -> str:

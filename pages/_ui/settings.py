@@ -17,6 +17,7 @@ from gptcore.corpora import Text
 from gptcore.figures.curves import schedule_figure
 from gptcore.schedule import learning_rate
 from pages._ui import charts, choices, resources, thread
+from pages._ui.control import among
 from pages._ui.shape import nearest_preset
 
 CHOSEN = "training_preset"
@@ -89,9 +90,11 @@ def choose() -> Source:
     """Let what fills the controls be chosen: a preset, the thread's model, or the settings of a run."""
     start = thread.start()
     from_run = [_called(start.name)] if start else []
+    sources = [*TRAIN_PRESETS, choices.MY_MODEL, *from_run]
+    among(CHOSEN, sources)
     chosen = st.selectbox(
         "Model and settings",
-        [*TRAIN_PRESETS, choices.MY_MODEL, *from_run],
+        sources,
         key=CHOSEN,
         help="A preset, or the model chosen in the lesson on parameters with the settings of the preset nearest to it, "
         "or the settings of a run chosen in the lesson on comparing.",

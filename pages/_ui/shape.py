@@ -12,7 +12,7 @@ import streamlit as st
 
 from gptcore.checked import help_for
 from gptcore.config import MODEL_PRESETS, GPTConfig
-from pages._ui import frame, thread
+from pages._ui import frame, share, thread
 
 LABELS = {
     "emb_dim": "Width",
@@ -63,6 +63,7 @@ def choose(key: str) -> Shape:
     """Draw the controls, four in sight and the rest behind "More"; the shape they say, or the last that held."""
     if st.session_state.get(f"{key}_thread") != thread.model():  # first visit, or chosen on another page
         fill(key, thread.model())
+        st.session_state.update(share.asked(f"{key}_"))  # a link moves some of them from there
     columns = st.columns(4, vertical_alignment="bottom")
     preset = columns[0].selectbox(
         "Model",

@@ -21,6 +21,7 @@ from gptcore.paths import ASSETS
 from gptcore.runs.store import Run
 from gptcore.timeline import Moment, Saying, Timeline
 from pages._ui import chips, replay, thread
+from pages._ui.control import among
 
 _LABELS = {"training": "A passage that it trains on:", "validation": "A passage that it never sees:"}
 
@@ -56,6 +57,7 @@ def choose(mine: Run) -> None:
     own = of_run(mine)
     first = f"Recorded: {title(own)}" if thread.is_recorded(mine) else f"This run: {title(own)}"
     options = {"": first, **{name: f"Recorded: {title(recorded(name))}" for name in timeline.names()}}
+    among("time_machine_choice", options)
     name = st.selectbox(
         "Look back at",
         list(options),

@@ -20,6 +20,7 @@ from gptcore.machine import MIB
 from gptcore.paths import home
 from gptcore.safetensors_file import WeightsError
 from pages._ui import choices, hub_download, resources, shared_models, take_along
+from pages._ui.control import among
 from pages._ui.resources import Voice
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def choose() -> Voice | None:
     """
     ready = {path.name: path for path in choices.ready_weights()}
     options = [*ready, *(key for key in MODELS if key not in ready), UPLOAD]
+    among("pretrained_source", options)
     before = st.session_state.get("pretrained_wanted")
     chosen = st.selectbox(
         "GPT-2 weights",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from gptcore.windows import split_text
-from pages._ui import choices, frame, passage, thread
+from pages._ui import choices, control, frame, passage, thread
 from pages._ui.passage import Passage
 from pages._ui.resources import UNTRAINED, Voice
 
@@ -92,6 +92,7 @@ def _choose_voice(key: str) -> Voice:
     """The student's own run comes first once there is one; until then an untrained model."""
     options = {voice.label: voice for voice in choices.all_voices()}
     first = UNTRAINED.label if thread.is_recorded(thread.run()) else next(iter(options))
+    control.among(f"{key}_voice", options)
     label = st.selectbox(
         "Whose guesses?",
         list(options),

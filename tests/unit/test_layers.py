@@ -28,6 +28,7 @@ ROOMS = (
     "config",
     "machine",
     "paths",
+    "address",
     "encodings",
     "published",
     "tokenizer",

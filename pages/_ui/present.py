@@ -1,0 +1,96 @@
+"""A lesson for a room: large type, nothing beside it, and the keys of a clicker that walk the thread.
+
+How to read it: ``begin`` and ``leave`` change one mark of the visit; ``bar`` draws the few buttons of a presenter. The
+address of the page keeps ``present=1``, so that a projector can be sent a link. "Follow my run" looks every other
+second whether this browser has begun another run, and then goes to it: a presenter trains on a laptop and the room sees
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from gptcore.paths import ASSETS
+from gptcore.runs import requests
+from pages._ui import owner, thread
+
+PRESENTING, FOLLOW = "present_on", "present_follow"
+LOOK_SECONDS = 2.0
+STYLE = """<style>
+:root { font-size: 21px; }
+[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], [data-testid="stToolbar"] { display: none; }
+</style>"""
+
+_clicker = st.components.v2.component(
+    "glassbox_clicker",
+    html="<i hidden></i>\n",
+    js=(ASSETS / "components" / "clicker.js").read_text(encoding="utf-8"),
+)
+
+
+def is_on() -> bool:
+    """Whether this visit presents; a link may say so."""
+    if PRESENTING not in st.session_state:
+        st.session_state[PRESENTING] = st.query_params.get("present") == "1"
+    on: bool = st.session_state[PRESENTING]
+    return on
+
+
+def begin() -> None:
+    """Present from here on."""
+    st.session_state[PRESENTING] = True
+
+
+def leave() -> None:
+    """Present no more."""
+    st.session_state[PRESENTING] = False
+    st.query_params.pop("present", None)
+
+
+def bar(current: str, keys: Sequence[str]) -> None:
+    """Draw the presenter's buttons, hear the clicker, and go where it says.
+
+    Args:
+        current: This lesson.
+        keys: All lessons, in the order of the thread.
+    """
+    st.query_params["present"] = "1"
+    st.html(STYLE)
+    at = keys.index(current)
+    said = _clicker(key=f"present_keys_{current}", height=1, on_walk_change=lambda: None).get("walk")
+    ways = {"previous": max(at - 1, 0), "next": min(at + 1, len(keys) - 1), "start": 0}
+    icons = {"previous": "arrow_back", "next": "arrow_forward", "start": "first_page"}
+    labels = {"previous": "", "next": "", "start": "Back to start"}
+    helps = {"previous": "The lesson before (arrow left)", "next": "The next lesson (arrow right)", "start": None}
+    for way, goal in ways.items():
+        clicked = st.button(
+            labels[way],
+            icon=f":material/{icons[way]}:",
+            key=f"present_{way}",
+            help=helps[way],
+            type="tertiary",
+            disabled=goal == at,
+        )
+        if (clicked or said == way) and goal != at:
+            st.switch_page(f"pages/{keys[goal]}.py")
+    if st.toggle("Follow my run", key=FOLLOW, persist_state="session", help="Goes to each run that you begin."):
+        owner.recognise("owner_presenting")
+        _follow()
+    st.button("Leave", icon=":material/close:", key="present_leave", type="tertiary", help="Escape", on_click=leave)
+    if said == "leave":
+        leave()
+        st.rerun()
+
+
+@st.fragment(run_every=LOOK_SECONDS)
+def _follow() -> None:
+    """Go to the newest run of this browser, where it is another than the one on screen."""
+    mine = [run for run in thread.store().whole() if requests.is_of(run, owner.names())]
+    newest = mine[-1] if mine else None
+    if newest is not None and newest.id != st.session_state.get("present_followed"):
+        st.session_state["present_followed"] = newest.id
+        if newest.id != thread.run().id:
+            thread.follow(newest)
+            st.switch_page("pages/training.py")

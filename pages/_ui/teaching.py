@@ -1,0 +1,200 @@
+"""A teacher's levers: controls that are locked or hidden, runs that stay small, a lesson to start at.
+
+They come from the server's secrets (table ``teaching``) or from a link, and the stricter one holds: a link can tighten,
+never loosen. Whoever gave the teacher's code in this visit is held by none of them. Nobody is asked for a name.
+
+What is left out: a lock keeps a lesson on its path, it guards nothing. What guards the server, the size of a run, is
+checked where the run is submitted (``check``).
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from gptcore.config import GPTConfig, TrainConfig
+from gptcore.corpora import Text
+from gptcore.parameters import count_parameters
+from pages._ui import controls, resources
+from pages._ui.control import Control, short
+
+FROM_LINK, TEACHER, KEPT = "teach_levers", "teach_is_teacher", "teach_kept"
+LISTS, LIMITS = ("lock", "hide"), ("most_steps", "most_parameters")
+NAMES = (*LISTS, *LIMITS)
+ALL = "all"
+
+
+class Levers(NamedTuple):
+    """What holds in this visit.
+
+    Attributes:
+        lock: Keys of controls that can be seen and not moved; ``all`` for every one.
+        hide: Keys of controls that are not shown.
+        most_steps: Updates of a run, at most.
+        most_parameters: Parameters of a model that is trained, at most.
+    """
+
+    lock: frozenset[str] = frozenset()
+    hide: frozenset[str] = frozenset()
+    most_steps: int | None = None
+    most_parameters: int | None = None
+
+
+def secrets() -> Mapping[str, Any]:
+    """The table ``teaching`` of the server's secrets; empty where there is none."""
+    if not st.secrets.load_if_toml_exists():
+        return {}
+    table = st.secrets.get("teaching", {})
+    return table if isinstance(table, Mapping) else {}
+
+
+def is_teacher() -> bool:
+    """Whether the teacher's code was given in this visit."""
+    return st.session_state.get(TEACHER) is True
+
+
+def has_code() -> bool:
+    """Whether this server's secrets hold a teacher's code at all."""
+    return bool(secrets().get("code"))
+
+
+def give_code(code: str) -> bool:
+    """Become the teacher of this visit by the code from the secrets; compared in constant time."""
+    wanted = secrets().get("code")
+    st.session_state[TEACHER] = bool(wanted) and hmac.compare_digest(code.encode(), str(wanted).encode())
+    return is_teacher()
+
+
+def levers() -> Levers:
+    """What holds now: of the secrets and the link the stricter."""
+    if is_teacher():
+        return Levers()
+    linked: Levers = st.session_state.get(FROM_LINK, Levers())
+    ours = secrets()
+    if not ours:
+        return linked
+    return Levers(
+        linked.lock | frozenset(map(str, ours.get("lock", ()))),
+        linked.hide | frozenset(map(str, ours.get("hide", ()))),
+        *(_least(getattr(linked, name), ours.get(name)) for name in LIMITS),
+    )
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def first_lesson() -> str | None:
+    """The lesson at which a visit starts, where the secrets name one."""
+    wanted = secrets().get("begin")
+    return wanted if isinstance(wanted, str) and not is_teacher() else None
+
+
+def written() -> dict[str, str]:
+    """The levers that came by a link, to go on with the next one."""
+    linked: Levers = st.session_state.get(FROM_LINK, Levers())
+    said = {name: "~".join(sorted(getattr(linked, name))) for name in LISTS if getattr(linked, name)}
+    return said | {name: str(getattr(linked, name)) for name in LIMITS if getattr(linked, name) is not None}
+
+
+def open_link(said: Mapping[str, str]) -> list[str]:
+    """Take over a link's levers; what is none of them, in sentences."""
+    notes: list[str] = []
+    limits = {name: _limit(name, said[name], notes) for name in LIMITS if name in said}
+    lists = {name: frozenset(_known(said[name].split("~"), notes)) for name in LISTS if name in said}
+    if limits or lists:
+        lock, hide = (lists.get(name, frozenset()) for name in LISTS)
+        steps, parameters = map(limits.get, LIMITS)
+        st.session_state[FROM_LINK] = Levers(lock, hide, steps, parameters)
+    return notes
+
+
+def _limit(name: str, said: str, notes: list[str]) -> int | None:
+    try:
+        limit: int = Control(name, int, 1, 10**12).read(said)
+    except ValueError as error:
+        notes.append(f"The link's {name} is left aside: {error}")
+        return None
+    return limit
+
+
+def _known(names: Iterable[str], notes: list[str]) -> list[str]:
+    """Those of the names that are controls of some lesson, or ``all``."""
+    known = []
+    for name in names:
+        if name == ALL or _declared(name):
+            known.append(name)
+        else:
+            notes.append(f"There is no control called {short(name)} to lock or hide")
+    return known
+
+
+def _declared(key: str) -> bool:
+    if re.fullmatch(r"[a-z]+_text", key) and key.removesuffix("_text") in controls.SHARED:
+        return True
+    return any(
+        key == each.key or controls.find(lesson, key) for lesson, all_ in controls.SHARED.items() for each in all_
+    )
+
+
+def hold(lesson: str) -> None:
+    """Put locked controls back where they were, before they are drawn, and keep eyes and hands off what is held."""
+    held = levers()
+    if not (held.lock or held.hide):
+        return
+    kept: dict[str, Any] = st.session_state.setdefault(KEPT, {})
+    for key in map(str, list(st.session_state)):
+        if _is_meant(lesson, key, held.lock):
+            st.session_state[key] = kept.setdefault(key, st.session_state[key])
+    st.html(_style(lesson, held))
+
+
+def _is_meant(lesson: str, key: str, names: frozenset[str]) -> bool:
+    control = controls.find(lesson, key)
+    return control is not None and (ALL in names or key in names or control.key in names)
+
+
+def _style(lesson: str, held: Levers) -> str:
+    """Our own words only: the keys are those of declared controls."""
+    rules = {"lock": "pointer-events: none; opacity: 0.6;", "hide": "display: none;"}
+    lines = [f"{_selector(name)} {{ {rules[rule]} }}" for rule in LISTS for name in _names(lesson, getattr(held, rule))]
+    return f"<style>{' '.join(lines)}</style>"
+
+
+def _names(lesson: str, names: frozenset[str]) -> list[str]:
+    """The held keys of a lesson; the playground goes with the rules that its sliders set."""
+    ours = [each.key for each in controls.SHARED[lesson]] + [f"{lesson}_text"]
+    held = [key for key in ours if ALL in names or key in names]
+    held += [key for key in names if key not in ours and controls.find(lesson, key)]
+    return held + ["playground"] * ("sampling_temperature" in held)
+
+
+def _selector(key: str) -> str:
+    """Streamlit gives each element a class with its key."""
+    name = re.sub(r"[^\w*-]", "-", key, flags=re.ASCII)
+    return f'[class*="st-key-{name.partition("*")[0]}"]' if "*" in name else f".st-key-{name}"
+
+
+def check(text: Text, model: GPTConfig, training: TrainConfig) -> None:
+    """Hold a run to what a teacher allows, before it is submitted.
+
+    Raises:
+        ValueError: It would be larger; the message holds both numbers.
+    """
+    held = levers()
+    if held.most_steps is None and held.most_parameters is None:
+        return
+    counts = resources.text_counts(text.text, model.context_length, training)
+    steps = training.steps or training.epochs * counts.train.batches
+    if held.most_steps is not None and steps > held.most_steps:
+        raise ValueError(f"this run has {steps:,} steps, and in this class at most {held.most_steps:,} are allowed")
+    parameters = count_parameters(replace(model, vocab_size=counts.vocab_size))
+    if held.most_parameters is not None and parameters > held.most_parameters:
+        raise ValueError(
+            f"this model has {parameters:,} parameters, and in this class at most {held.most_parameters:,} are allowed"
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -220,7 +221,9 @@ SHARED: dict[str, list[Control]] = {
 }
 
 PRIVATE = {
-    "*_text": "the text travels as the text of all lessons",
+    "tokens_text": "the text travels as the text of all lessons",
+    "bpe_text": "the text travels as the text of all lessons",
+    "training_text": "the text travels as the text of all lessons",
     "own_run": "the run travels as the run of all lessons",
     "*_predict_guess": "a guess is the guesser's own",
     "*_predict_choice": "a guess is the guesser's own",
@@ -251,4 +254,4 @@ def find(lesson: str, key: str) -> Control | None:
 
 def why_private(key: str) -> str | None:
     """Why a control stays out of links, where it does."""
-    return next((reason for each, reason in PRIVATE.items() if _pattern(each).fullmatch(key)), None)
+    return next((reason for each, reason in PRIVATE.items() if fnmatchcase(key, each)), None)

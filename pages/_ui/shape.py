@@ -99,7 +99,7 @@ def _checked(key: str) -> GPTConfig:
     """What the controls say; where that is no model, a sentence, and the shape that was shown before."""
     shown: GPTConfig = st.session_state[f"{key}_shown"]
     try:
-        shown = replace(shown, **{name: st.session_state[f"{key}_{name}"] for name in LABELS})
+        shown = replace(shown, **{field.name: st.session_state[f"{key}_{field.name}"] for field in fields(shown)})
     except ValueError as error:
         frame.refuse(error, "What you see below is still the model before this change.")
     st.session_state[f"{key}_shown"] = shown
@@ -107,12 +107,12 @@ def _checked(key: str) -> GPTConfig:
 
 
 def fill(key: str, config: GPTConfig) -> None:
-    """Set all controls to a shape; called before they are drawn."""
+    """Set all controls to a shape, and keep what has none; called before they are drawn."""
     st.session_state[f"{key}_thread"] = thread.model()
     st.session_state[f"{key}_shown"] = config
     st.session_state[f"{key}_preset"] = nearest_preset(config)
-    for name in LABELS:
-        st.session_state[f"{key}_{name}"] = getattr(config, name)
+    for field in fields(config):
+        st.session_state[f"{key}_{field.name}"] = getattr(config, field.name)
 
 
 def _fill_from_preset(key: str) -> None:

@@ -91,16 +91,17 @@ def open_link(lesson: str) -> None:
 
 def _shortened(said: Mapping[str, str], notes: list[str]) -> dict[str, str]:
     """As much of a link as is read; the version comes first, wherever it stands."""
-    kept, signs = {"v": said["v"][:SHOWN]}, 0
+    kept = {"v": said["v"][:SHOWN]}
+    signs = 0
     for name, value in said.items():
-        signs += len(name) + len(value)
-        if signs > MOST_SIGNS or len(kept) > MOST_PARAMETERS:
-            notes.append(
-                f"This link is too long: of its {len(said):,} parameters the first {len(kept):,} are loaded, up to "
-                f"{MOST_SIGNS:,} signs"
-            )
-            break
-        kept.setdefault(name, value)
+        if signs + len(name) + len(value) <= MOST_SIGNS and len(kept) <= MOST_PARAMETERS:
+            signs += len(name) + len(value)
+            kept.setdefault(name, value)
+    if len(kept) < len(said):
+        notes.append(
+            f"This link is too long: {len(kept):,} of its {len(said):,} parameters are loaded, as many as have "
+            f"{MOST_SIGNS:,} signs"
+        )
     return kept
 
 

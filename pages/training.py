@@ -15,7 +15,7 @@ from gptcore.line_by_line import update_lines
 from gptcore.parameters import count_parameters
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import choices, frame, live, made_fast, one_step, owner, predict, resources, settings, take_home, thread
+from pages._ui import choices, frame, live, made_fast, one_step, owner, predict, resources, settings, take_home, teaching, thread
 
 BY_HEART_READINGS = 8  # the class preset knows its text by heart after twelve, and begins to recite at eight
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
@@ -26,6 +26,7 @@ owner.recognise()
 
 def _submit(model: GPTConfig, config: TrainConfig) -> None:
     """Queue the run. One that starts at once is shown with its first point, without waiting for the next look."""
+    teaching.check(thread.text(), model, config)
     run = requests.submit(thread.store(), thread.text(), model, config, owner.name())
     owner.runs().append(run.id)
     thread.follow(run)

@@ -103,6 +103,8 @@ def lesson(key: str) -> None:
         st.rerun()
     about = next(lesson for lesson in LESSONS if lesson.key == key)
     charts.begin()
+    if (first := teaching.first_lesson()) and key == LESSONS[0].key != first:
+        st.switch_page(page_file(first))
     share.open_link(key)
     teaching.hold(key)
     thread.strip(key)

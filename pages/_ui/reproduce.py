@@ -18,7 +18,7 @@ from gptcore.estimate import machine_speed, run_seconds
 from gptcore.machine import cores
 from gptcore.runs import requests
 from gptcore.runs.store import ENDED, Run
-from pages._ui import choices, compared, frame, owner, resources, settings, thread
+from pages._ui import choices, compared, frame, owner, resources, settings, teaching, thread
 from pages._ui.compared import Offer
 from pages._ui.live import POLL_SECONDS
 
@@ -161,6 +161,7 @@ def expected_seconds(run: Run) -> float:
 def _again(run: Run) -> None:
     """Queue the same run, and lay it beside the others."""
     try:
+        teaching.check(run.text, run.model_config, run.train_config)
         new = requests.submit(thread.store(), run.text, run.model_config, run.train_config, owner.name())
     except (ValueError, MemoryError, OSError, Timeout) as error:  # too many wait, no room, or deleted in this instant
         st.session_state[REFUSED] = str(error)

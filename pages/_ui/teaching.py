@@ -23,7 +23,7 @@ from gptcore.parameters import count_parameters
 from pages._ui import controls, resources
 from pages._ui.control import Control, short
 
-FROM_LINK, TEACHER, KEPT = "teach_levers", "teach_is_teacher", "teach_kept"
+FROM_LINK, TEACHER, KEPT, BEGUN = "teach_levers", "teach_is_teacher", "teach_kept", "teach_begun"
 LISTS, LIMITS = ("lock", "hide"), ("most_steps", "most_parameters")
 NAMES = (*LISTS, *LIMITS)
 ALL = "all"
@@ -90,9 +90,12 @@ def _least(*limits: int | None) -> int | None:
 
 
 def first_lesson() -> str | None:
-    """The lesson at which a visit starts, where the secrets name one."""
+    """The lesson at which this visit is to start, asked once: where the secrets name one and no link names another."""
+    if BEGUN in st.session_state:
+        return None
+    st.session_state[BEGUN] = True
     wanted = secrets().get("begin")
-    return wanted if isinstance(wanted, str) and not is_teacher() else None
+    return wanted if wanted in controls.SHARED and "v" not in st.query_params else None
 
 
 def written() -> dict[str, str]:

@@ -20,7 +20,7 @@ from gptcore.figures import clinic
 from gptcore.recordings import Plan, load
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import frame, owner, replay, resources, thread
+from pages._ui import frame, owner, replay, resources, teaching, thread
 
 # A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
 case_figure = st.cache_resource(max_entries=64, show_spinner=False)(clinic.case_figure)
@@ -111,6 +111,7 @@ def start(plans: Sequence[Plan], follow: bool = False) -> None:
     try:
         for plan in plans:
             if plan.name not in known:
+                teaching.check(thread.text(), plan.model, plan.training)
                 run = known[plan.name] = requests.submit(
                     thread.store(), thread.text(), plan.model, plan.training, owner.name()
                 )

@@ -16,7 +16,7 @@ from gptcore.figures.floor import lowest_by_share, share_curves
 from gptcore.language import FLOOR, the_entropies
 from gptcore.runs import requests
 from gptcore.runs.store import Run
-from pages._ui import charts, owner, resources, run_state, thread
+from pages._ui import charts, owner, resources, run_state, teaching, thread
 
 POLL_SECONDS = 1.5  # as often as the training page looks
 HEIGHT = 340  # pixels of both charts
@@ -64,6 +64,7 @@ def train(share: float) -> None:
         OSError: It can't be stored.
     """
     plan = floor.plan(share)
+    teaching.check(load_text(plan.text), plan.model, plan.training)
     run = requests.submit(thread.store(), load_text(plan.text), plan.model, plan.training, owner.name())
     owner.runs().append(run.id)
     thread.follow(run)

@@ -284,7 +284,7 @@ def test_an_own_text_that_a_run_here_has_learnt_is_found_by_its_hash(lesson: Ope
     assert shown(theirs) == shown(page)
 
 
-# ------------------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------------------------ what is refused
 
 
 def said_of(page: AppTest) -> str:

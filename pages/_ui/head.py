@@ -59,14 +59,11 @@ def buttons(lesson: str) -> None:
         if code.open:
             with code:
                 _code(lesson)
-        st.button("", icon=":material/slideshow:", key="share_present", help="Present this lesson", on_click=_present)
+        if st.button("", icon=":material/slideshow:", key="share_present", help="Present this lesson"):
+            present.begin()
+            st.rerun()  # the whole page
     if left_out := st.session_state.get("share_left_out"):
         st.caption(f"Too long for a link, so it stays here: {', '.join(left_out)}.")
-
-
-def _present() -> None:
-    present.begin()
-    st.session_state["share_begins"] = True
 
 
 def _ask(lesson: str) -> None:

@@ -32,9 +32,9 @@ _clicker = st.components.v2.component(
 
 def is_on() -> bool:
     """Whether this visit presents; a link may say so."""
-    if PRESENTING not in st.session_state:
-        st.session_state[PRESENTING] = st.query_params.get("present") == "1"
-    on: bool = st.session_state[PRESENTING]
+    if st.query_params.get("present") == "1":
+        st.session_state[PRESENTING] = True
+    on: bool = st.session_state.get(PRESENTING, False)
     return on
 
 

@@ -1,4 +1,4 @@
-"""A link copied in one browser and opened in another; a lesson presented, and walked through by the keys of a clicker."""
+"""A link copied in one browser and opened in another; a lesson presented, and walked by a clicker's keys."""
 
 from __future__ import annotations
 

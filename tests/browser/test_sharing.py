@@ -40,13 +40,3 @@ def test_the_arrow_keys_walk_the_thread_and_escape_leaves(page: Page, arrive: Ar
         arrive(page, BY_KEY[there])
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("stSidebar")).to_be_visible()
-
-
-def test_a_key_that_is_typed_into_a_field_walks_nowhere(page: Page, arrive: Arrive) -> None:
-    page.goto("/bpe?present=1")
-    arrive(page, BY_KEY["bpe"])
-    page.get_by_label("A word, with the space before it").focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("PageDown")
-    page.wait_for_timeout(1_000)
-    arrive(page, BY_KEY["bpe"])

@@ -195,7 +195,9 @@ MOVES: dict[str, list[dict[str, Any]]] = {
         {"sampling_view": "Compare", "sampling_compare_temperature_1": 0.5, "sampling_compare_most": 30},
         {"sampling_voice": "the book's nine words", "sampling_view": "Draw"},
     ],
-    "pretrained": [{"pretrained_prompt": "A different day", "pretrained_temperature": 1.2, "pretrained_top_k": 7}],
+    "pretrained": [
+        {"pretrained_prompt_the-glass-clock": "A different day", "pretrained_temperature": 1.2, "pretrained_top_k": 7}
+    ],
 }
 
 

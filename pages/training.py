@@ -15,7 +15,20 @@ from gptcore.line_by_line import update_lines
 from gptcore.parameters import count_parameters
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import choices, frame, live, made_fast, one_step, owner, predict, resources, settings, take_home, teaching, thread
+from pages._ui import (
+    choices,
+    frame,
+    live,
+    made_fast,
+    one_step,
+    owner,
+    predict,
+    resources,
+    settings,
+    take_home,
+    teaching,
+    thread,
+)
 
 BY_HEART_READINGS = 8  # the class preset knows its text by heart after twelve, and begins to recite at eight
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then

@@ -214,6 +214,7 @@ SHARED: dict[str, list[Control]] = {
     ],
     "pretrained": [
         _text("pretrained_source", LABEL),
+        _choice("pretrained_precision", "float32", "bfloat16"),
         _text("pretrained_prompt_*", 2_000),
         _text("pretrained_view", LABEL),
         _text("pretrained_passage", LABEL),
@@ -249,6 +250,8 @@ PRIVATE = {
     "compare_start_run": "it names what a button would take along, and shows nothing by itself",
     "one_number_*": "it looks into an update that was done in this visit alone",
     "share_*": "it makes links",
+    "charts_*": "how a chart is taken home is the taker's own",
+    "pretrained_take": "it takes weights along, and shows nothing by itself",
     "present_*": "how a lesson is projected is the presenter's matter",
     "teach_*": "it is the teacher's own",
 }

@@ -35,6 +35,7 @@ COMPARED: dict[str, Callable[[], list[results.Row]]] = {
     **{f"step-{letter.lower()}": partial(steps.measure, letter) for letter in steps.SHAPES},
     "generation": generation.measure,
     "next-token": next_token.measure,
+    "loading": loading.measure,
     "techniques": techniques.measure,
 }
 UNASKED = {
@@ -48,7 +49,6 @@ OTHERS = {
     "memorization": memorization.main,
     "forward": forward.main,
     "writing": writing.main,
-    "loading": loading.main,
 }
 GROUPS = {"steps": [part for part in COMPARED if part.startswith("step-")]}
 ORDER = [*COMPARED, "verdict"]

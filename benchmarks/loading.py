@@ -17,21 +17,20 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.results import Row
 from gptcore.config import MODEL_PRESETS
+from gptcore.machine import MIB
 from gptcore.paths import REPOSITORY
 
 ROUNDS = 3
-MIB = 2**20
 IDS = [[6109, 3626, 6100, 345, 13, 632, 318, 257]]
-CASES = (("ours", "float32", 0.05, 730), ("ours", "bfloat16", 0.25, 560))
-THEIRS = (("transformers", "float32"), ("transformers", "bfloat16"))
+GOALS = (("float32", 0.05, 730), ("bfloat16", 0.25, 560))  # seconds, MiB
 
 
 class Measured(NamedTuple):
-    """Seconds of the call, by the clock and of a processor's core, and bytes of the process at its peak."""
+    """Seconds that a core spends on the call, and bytes of the process at its peak."""
 
     seconds: float
-    core: float
     peak: int
 
 
@@ -46,12 +45,12 @@ def _ours(folder: str, precision: str) -> Measured:
     from gptcore.pretrained import load_gpt2
 
     torch.set_num_threads(1)
-    began, core = time.perf_counter(), time.process_time()
+    began = time.process_time()
     model = load_gpt2(folder, precision="bfloat16" if precision == "bfloat16" else "float32")
-    seconds, core = time.perf_counter() - began, time.process_time() - core
+    seconds = time.process_time() - began
     with torch.inference_mode():
         model(torch.tensor(IDS))
-    return Measured(seconds, core, _peak())
+    return Measured(seconds, _peak())
 
 
 def _transformers(folder: str, precision: str) -> Measured:
@@ -60,47 +59,42 @@ def _transformers(folder: str, precision: str) -> Measured:
     from transformers import GPT2LMHeadModel
 
     torch.set_num_threads(1)
-    began, core = time.perf_counter(), time.process_time()
+    began = time.process_time()
     model = GPT2LMHeadModel.from_pretrained(folder, dtype=getattr(torch, precision))
-    seconds, core = time.perf_counter() - began, time.process_time() - core
+    seconds = time.process_time() - began
     with torch.inference_mode():
         model(torch.tensor(IDS))
-    return Measured(seconds, core, _peak())
+    return Measured(seconds, _peak())
 
 
-def measure(who: str, folder: str, precision: str) -> Measured:
+LOADERS = {"ours": _ours, "transformers": _transformers}
+
+
+def _middle(who: str, folder: str, precision: str) -> Measured:
     """The middle of a few fresh processes."""
     command = [sys.executable, "-m", "benchmarks.loading", who, folder, precision]
     done = [
         Measured(*json.loads(subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout))
         for _ in range(ROUNDS)
     ]
-    return Measured(
-        statistics.median(each.seconds for each in done),
-        statistics.median(each.core for each in done),
-        max(each.peak for each in done),
-    )
+    return Measured(statistics.median(each.seconds for each in done), max(each.peak for each in done))
 
 
-def main() -> None:
-    """Print the table."""
+def measure() -> list[Row]:
+    """Time and peak memory in both precisions."""
     from gptcore.library import new_model
     from gptcore.pretrained import save_gpt2
 
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         save_gpt2(new_model(MODEL_PRESETS["gpt2-small"], 0), folder)
-        theirs = {precision: measure(who, folder, precision) for who, precision in THEIRS}
-        print(f"{'loading, 124M':24} {'s':>7} {'core':>7} {'goal':>6} {'MiB':>6} {'goal':>5} {'quicker':>8}")
-        for who, precision, seconds, mib in CASES:
-            ours, other = measure(who, folder, precision), theirs[precision]
-            row = f"{precision:24} {ours.seconds:7.3f} {ours.core:7.3f} {seconds:6.2f} {ours.peak / MIB:6,.0f} {mib:5}"
-            print(f"{row} {other.core / ours.core:7.1f}x")
-            name = f"transformers, {precision}"
-            print(f"{name:24} {other.seconds:7.3f} {other.core:7.3f} {'':6} {other.peak / MIB:6,.0f}")
+        for precision, seconds, mib in GOALS:
+            ours, theirs = (_middle(who, folder, precision) for who in LOADERS)
+            what, peer = f"GPT-2 small loads, {precision}", "transformers"
+            rows.append(Row(what, ours.seconds, "s", theirs.seconds, peer, most=seconds))
+            rows.append(Row(f"{what}: peak", ours.peak / MIB, "MiB", theirs.peak / MIB, peer, most=mib))
+    return rows
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        print(json.dumps((_ours if sys.argv[1] == "ours" else _transformers)(*sys.argv[2:])))
-    else:
-        main()
+    print(json.dumps(LOADERS[sys.argv[1]](*sys.argv[2:])))

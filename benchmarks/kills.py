@@ -31,7 +31,8 @@ from gptcore.checkpoint import CheckpointError, load_state
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, find_text
 from gptcore.paths import REPOSITORY
-from gptcore.runs.journal import last_state, remove_drafts, save_checkpoint
+from gptcore.runs.checkpoints import remove_drafts
+from gptcore.runs.journal import last_state, save_checkpoint
 from gptcore.runs.store import Run, create_run
 from gptcore.training import TrainingState, new_state, train
 

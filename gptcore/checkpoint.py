@@ -26,6 +26,7 @@ from torch import Tensor
 
 from gptcore.batches import TrainingData
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
+from gptcore.durable import publish
 from gptcore.model import GPTModel
 from gptcore.parameters import leaves
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
@@ -36,24 +37,6 @@ FORMAT = "glassbox-gpt 1"
 
 class CheckpointError(ValueError):
     """A file that is not a whole checkpoint of this program; the message says why."""
-
-
-def _fsync(path: Path) -> None:
-    """Make sure that a file's content, or a folder's list of names, is on the disk and not only on its way."""
-    if path.is_dir() and os.name == "nt":  # Windows has no such call for folders
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def publish(draft: Path, path: Path) -> None:
-    """Give a finished draft its name, so that at every instant the former file or the new one is there, whole."""
-    _fsync(draft)
-    draft.replace(path)
-    _fsync(path.parent)
 
 
 def _digest(tensors: Mapping[str, Tensor], meta: str) -> str:

@@ -1,36 +1,36 @@
-"""The thread that starts queued runs as cores come free, and buries the processes that died.
+"""The thread that starts queued runs as cores come free, here or elsewhere, and buries the processes that died.
 
 How to read it: ``start`` is the one place where a run is handed to a process; ``Dispatcher.tick`` is one look at all
 runs. The dispatcher remembers nothing that the folders don't say, apart from the processes it has to reap, so it can be
 killed and started again at any moment: whoever trains goes on, and the next dispatcher finds it by the run's lock.
 
-Only one dispatcher works on a folder (a file lock sees to it); a second one waits until the first is gone.
+Only one dispatcher works on a folder (a file lock sees to it); a second one waits until the first is gone. Where
+``GPTCORE_SCHEDULER`` names other machines, all runs are trained there (``cluster``), and none here.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import math
-import os
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, cast
 
 import psutil
 from filelock import FileLock, Timeout
 
 from gptcore.machine import cores, memory_limit
-from gptcore.paths import REPOSITORY
+from gptcore.runs.child import SOMEBODY_ELSES, Child, fate
+from gptcore.runs.cluster import Cluster
+from gptcore.runs.courier import Courier
 from gptcore.runs.files import replace_json
-from gptcore.runs.processes import process_of
+from gptcore.runs.machines import settings
+from gptcore.runs.processes import is_elsewhere, process_of
 from gptcore.runs.queue import PROCESS_BYTES, QUEUE_FILE, SERVER_BYTES, WAITING, Ticket, fits, look, turns, waits
-from gptcore.runs.store import ENDED, RunStore
+from gptcore.runs.store import ENDED, Run, RunStore
 
 LOGGER = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1  # at the bell and at the processes: a few system calls
@@ -41,44 +41,10 @@ KILL_SECONDS = 5.0  # from asking a process to end to ending it
 FAREWELL_SECONDS = 10.0  # for all processes to save their runs when the program ends
 MOST_WARM = 4  # processes that wait; each holds 400 MB, a third of it shared
 CRASH_SECONDS = 30.0  # before another process is tried after one could not even wait
-SOMEBODY_ELSES = 3  # the exit code of a process whose run another one trains
-
-
-class Child:
-    """A worker process: it waits until it is handed a run, trains it, and waits again."""
-
-    def __init__(self, root: Path) -> None:
-        self.ticket: Ticket | None = None
-        with (root / "workers.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gptcore.runs.worker"],
-                cwd=REPOSITORY,
-                env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal is the server's affair
-            )
-
-    def take(self, ticket: Ticket) -> None:
-        """Hand it a run.
-
-        Raises:
-            OSError: The process is gone.
-        """
-        orders = cast("IO[bytes]", self.process.stdin)
-        orders.write(json.dumps({"folder": str(ticket.run.folder)}).encode() + b"\n")
-        orders.flush()
-        self.ticket = ticket
-
-    def hang_up(self) -> None:
-        """No more orders: a process that waits ends by itself, and nothing of one that died is kept open."""
-        with suppress(OSError):  # it died before it read the last one
-            cast("IO[bytes]", self.process.stdin).close()
 
 
 def start(ticket: Ticket, children: list[Child], root: Path) -> None:
-    """Give a run to a process that waits, or to a new one. Another engine would stand behind this function."""
+    """Give a run to a process of this machine that waits, or to a new one."""
     for child in children:
         if child.ticket is None and child.process.poll() is None:
             try:
@@ -97,14 +63,19 @@ class Dispatcher(threading.Thread):
     Args:
         root: The folder of runs; made if missing.
         warm: Whether processes are kept ready, with PyTorch loaded, where memory allows.
+
+    Raises:
+        ValueError: What the environment says of other machines can't be used, or must not be.
     """
 
     def __init__(self, root: Path, *, warm: bool = True) -> None:
         super().__init__(name="dispatcher", daemon=True)
         self.store = RunStore(root)
         self.children: list[Child] = []
+        elsewhere = settings()
+        self.cluster = None if elsewhere is None else Cluster(elsewhere, root)
         room = (memory_limit() - SERVER_BYTES) // PROCESS_BYTES
-        self.most_warm = max(0, min(cores(), MOST_WARM, room)) if warm else 0
+        self.most_warm = max(0, min(cores(), MOST_WARM, room)) if warm and self.cluster is None else 0
         self._stopping = threading.Event()
         self._ended: dict[str, Ticket] = {}  # read once: an ended run changes only when it is reopened
         self._bell = 0
@@ -137,6 +108,8 @@ class Dispatcher(threading.Thread):
             self.join(FAREWELL_SECONDS)
         for child in self.children:
             child.process.terminate()
+        if self.cluster is not None:
+            self.cluster.close(FAREWELL_SECONDS)
         for ticket in self._adopted():
             with suppress(psutil.Error):
                 process_of(ticket.run).terminate()
@@ -148,6 +121,8 @@ class Dispatcher(threading.Thread):
 
     def _work(self) -> None:
         atexit.register(self.close)
+        if self.cluster is not None:
+            self.cluster.begin()
         while not self._stopping.is_set():
             try:
                 if self._something_happened():
@@ -171,7 +146,11 @@ class Dispatcher(threading.Thread):
             self._ended.clear()  # a run may have been reopened
             return True
         died = any(child.process.poll() is not None for child in self.children)
-        return died or time.monotonic() - self._looked >= RESCAN_SECONDS
+        return (
+            died
+            or (self.cluster is not None and self.cluster.has_news)
+            or time.monotonic() - self._looked >= RESCAN_SECONDS
+        )
 
     def tick(self) -> None:
         """Reap what ended, name what was lost, hurry what was cancelled, start what may start."""
@@ -180,19 +159,25 @@ class Dispatcher(threading.Thread):
         tickets = self._tickets()
         running = [ticket for ticket in tickets if ticket.state == "running"]
         self._hurry([ticket for ticket in running if ticket.run.was_asked_to_stop])
-        limit, chosen = memory_limit(), []
+        limit = memory_limit()
+        chosen: list[Ticket] = []
+        free = None if self.cluster is None else self.cluster.free
         for ticket in turns(tickets):
-            if not fits(ticket, running, limit):
+            if len(chosen) == free or (free is None and not fits(ticket, running, limit)):
                 break  # nobody overtakes
             chosen.append(ticket)
             running.append(ticket._replace(state="running"))
             tickets[tickets.index(ticket)] = running[-1]
-        expected = [{"run": ticket.run.id, "seconds": seconds} for ticket, seconds in waits(tickets)]
+        waiting = waits(tickets, None if self.cluster is None else self.cluster.slots)
+        expected = [{"run": ticket.run.id, "seconds": seconds} for ticket, seconds in waiting]
         path = self.store.root / QUEUE_FILE
         if expected or chosen or path.exists():
             replace_json(path, expected)  # where there is no room for this, no run is started either
         for ticket in chosen:
-            start(ticket, self.children, self.store.root)
+            if self.cluster is None:
+                start(ticket, self.children, self.store.root)
+            else:
+                self.cluster.start(ticket)
 
     def _tickets(self) -> list[Ticket]:
         tickets = []
@@ -208,6 +193,8 @@ class Dispatcher(threading.Thread):
 
     def _reap(self) -> None:
         """Bury processes that have ended, and free those that are done with their run."""
+        for ticket, how in () if self.cluster is None else self.cluster.ended():
+            _bury(ticket, how)
         for child in list(self.children):
             code = child.process.poll()
             if code is not None:
@@ -216,7 +203,7 @@ class Dispatcher(threading.Thread):
                 if child.ticket is None and code:
                     self._warmed = time.monotonic() + CRASH_SECONDS  # it can't even wait: don't try again at once
                 elif child.ticket is not None and code not in (0, SOMEBODY_ELSES):
-                    _bury(child.ticket, f"ended with code {code}" if code >= 0 else f"was killed (signal {-code})")
+                    _bury(child.ticket, fate(code))
             elif child.ticket is not None and not child.ticket.run.exists:
                 child.process.terminate()  # nobody can tell any more whether it trains or waits
             elif child.ticket is not None:
@@ -227,11 +214,13 @@ class Dispatcher(threading.Thread):
 
     def _settle(self, ticket: Ticket) -> Ticket:
         """The ticket as it stands: handed over, lost, or cancelled before it began."""
-        if any(child.ticket is not None and child.ticket.run == ticket.run for child in self.children):
-            return ticket._replace(state="running")
         run = ticket.run
+        mine = any(child.ticket is not None and child.ticket.run == run for child in self.children)
+        if mine or self._carrier_of(run) is not None:
+            return ticket._replace(state="running")
         if ticket.state == "running" and not run.is_alive:
-            _bury(ticket._replace(attempt=ticket.attempt - 1), "is gone")
+            # On another machine it was not the run's process that ended, but this server.
+            _bury(ticket._replace(attempt=ticket.attempt - 1), "is gone", counts=not is_elsewhere(run))
         elif ticket.state in WAITING and run.was_asked_to_stop:
             with run.lock.acquire(timeout=1):
                 run.update_status(state="cancelled", reason=None)
@@ -249,8 +238,12 @@ class Dispatcher(threading.Thread):
             if since < grace:
                 continue
             with suppress(psutil.Error):
-                process = process_of(ticket.run)
+                process = self._carrier_of(ticket.run) or process_of(ticket.run)
                 process.terminate() if since < grace + KILL_SECONDS else process.kill()
+
+    def _carrier_of(self, run: Run) -> Courier | None:
+        """Who has a run trained on another machine."""
+        return None if self.cluster is None else self.cluster.carrier_of(run)
 
     def _adopted(self) -> list[Ticket]:
         """Runs under way that a former dispatcher started."""
@@ -265,8 +258,14 @@ class Dispatcher(threading.Thread):
             self.children.append(Child(self.store.root))
 
 
-def _bury(ticket: Ticket, how: str) -> None:
-    """Write down that the process of a run died; the run goes on by itself, but not for ever."""
+def _bury(ticket: Ticket, how: str, *, counts: bool = True) -> None:
+    """Write down that the process of a run died; the run goes on by itself, but not for ever.
+
+    Args:
+        ticket: As it was when the process got the run.
+        how: The process died.
+        counts: Whether that may have been the run's fault.
+    """
     run = ticket.run
     if not run.exists:
         return
@@ -276,7 +275,7 @@ def _bury(ticket: Ticket, how: str) -> None:
         if status["state"] in ENDED or (taken_up and status["state"] != "running"):
             return  # it ended well after all, or was saved before its process went
         can_go_on = status.get("keeps", "all") == "all"
-        deaths = status.get("deaths", 0) + 1
+        deaths = status.get("deaths", 0) + counts
         if run.was_asked_to_stop:
             run.update_status(state="cancelled", reason=None, deaths=deaths, can_go_on=can_go_on)
         elif deaths >= MOST_DEATHS:

@@ -42,3 +42,33 @@ def read_lines(path: Path, offset: int = 0, most: int = -1) -> tuple[list[dict[s
         return [], 0
     whole = raw[: raw.rfind(b"\n") + 1]
     return [json.loads(line) for line in whole.splitlines() if line.strip()], offset + len(whole)
+
+
+def append(path: Path, lines: bytes) -> None:
+    """Append whole lines to a file that may not be there yet; where that fails, nothing of them is kept.
+
+    Raises:
+        OSError: Nothing was written.
+    """
+    with path.open("r+b" if path.exists() else "xb", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        rest = memoryview(lines)
+        try:
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Drop the lines of steps that a resumed run will do again, and an unfinished last line."""
+    if not path.exists():
+        return
+    end = 0
+    with path.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n") or json.loads(line)["step"] >= step or step == 0:
+                break
+            end += len(line)
+    os.truncate(path, end)

@@ -11,29 +11,28 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gptcore.batches import TrainingData
-from gptcore.checkpoint import CheckpointError, load_state, publish, save_state, save_weights
+from gptcore.checkpoint import CheckpointError, load_state, save_state, save_weights
 from gptcore.parameters import training_disk
 from gptcore.probes import choose_passages, is_due, probe, token_texts
 from gptcore.records import Record, StepRecord, UntrainedRecord
+from gptcore.runs.checkpoints import call_last, make_room, newest, remove_drafts
+from gptcore.runs.files import append, cut_after
 from gptcore.runs.queue import needs
-from gptcore.runs.store import Run
+from gptcore.runs.store import LINES, METRICS, PROBES, SAMPLES, Run
 from gptcore.training import TrainingState
 
 LOGGER = logging.getLogger(__name__)
 RESERVE_BYTES = 64 * 2**10  # given up when the disk is full, so that the status can say so
 CHECKPOINT_SHARE = 0.02  # of the time may go into checkpoints
 CHECKPOINT_SECONDS = (5.0, 600.0)  # between two of them, at least and at most
-METRICS, SAMPLES, PROBES = FILES = "metrics.jsonl", "samples.jsonl", "probes.jsonl"
 
 
 class Journal:
@@ -54,12 +53,12 @@ class Journal:
         self.unsaved_since: int | None = None
         self._step = state.step - 1  # the last one that was reported
         self._saved_step = state.step or None
-        self._waiting: dict[str, list[bytes]] = {name: [] for name in FILES}
+        self._waiting: dict[str, list[bytes]] = {name: [] for name in LINES}
         self._status: dict[str, Any] = {}
         self._saved, self._save_seconds = time.monotonic(), 0.0
         remove_drafts(run.folder)
-        for name in FILES:
-            _cut_after(run.folder / name, state.step)
+        for name in LINES:
+            cut_after(run.folder / name, state.step)
         T = state.model.config.context_length
         self._passages = choose_passages(state.data, T, state.config.stride or T)
         self.keeps = self._what_fits(state)
@@ -101,21 +100,12 @@ class Journal:
         self._waiting[name].append(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
 
     def _write_lines(self, name: str) -> None:
-        """Append what waits for one file; the file never keeps half a line.
+        """Append what waits for one file.
 
         Raises:
             OSError: Nothing was written.
         """
-        path = self.run.folder / name
-        with path.open("r+b" if path.exists() else "xb", buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            rest = memoryview(b"".join(self._waiting[name]))
-            try:
-                while rest:
-                    rest = rest[file.write(rest) or 0 :]
-            except OSError:
-                file.truncate(end)
-                raise
+        append(self.run.folder / name, b"".join(self._waiting[name]))
         self._waiting[name].clear()
 
     def _flush(self) -> bool:
@@ -202,52 +192,23 @@ class Journal:
             raise OSError(f"the end of run {self.run.id} could not be written")
 
 
-def remove_drafts(folder: Path) -> None:
-    """Remove what a process left behind that was killed while it wrote; ``.tmp`` is how safetensors calls its own."""
-    for pattern in (".*.part", ".tmp*"):
-        for draft in folder.rglob(pattern):
-            draft.unlink(missing_ok=True)
-
-
 def save_checkpoint(run: Run, state: TrainingState) -> None:
     """Save the whole state and call it the last one; the one before is kept, older ones make room first.
 
     Raises:
         OSError: The disk is full, or can't be written; the checkpoints that were there are unharmed.
     """
-    folder = run.folder / "checkpoints"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"step-{state.step:06d}.safetensors"
-    for old in [other for other in sorted(folder.glob("step-*.safetensors")) if other != path][:-1]:
-        old.unlink()
+    path = run.folder / "checkpoints" / f"step-{state.step:06d}.safetensors"
+    make_room(run, path)
     save_state(path, state)
-    draft = run.folder / f".last.{os.getpid()}.part"
-    draft.unlink(missing_ok=True)
-    try:
-        os.link(path, draft)  # the same file under a second name: no second copy
-    except OSError:  # a file system without such links
-        shutil.copyfile(path, draft)
-    publish(draft, run.folder / "last.safetensors")
+    call_last(run, path)
 
 
 def last_state(run: Run, data: TrainingData) -> TrainingState | None:
     """The newest checkpoint that is whole; a damaged one gives way to the one before."""
-    for path in sorted((run.folder / "checkpoints").glob("step-*.safetensors"), reverse=True):
+    for path in newest(run):
         try:
             return load_state(path, data, run.train_config)
         except CheckpointError as error:
             LOGGER.warning("%s; trying the checkpoint before", error)
     return None
-
-
-def _cut_after(path: Path, step: int) -> None:
-    """Drop the lines of steps that a resumed run will do again, and an unfinished last line."""
-    if not path.exists():
-        return
-    end = 0
-    with path.open("rb") as lines:
-        for line in lines:
-            if not line.endswith(b"\n") or json.loads(line)["step"] >= step or step == 0:
-                break
-            end += len(line)
-    os.truncate(path, end)

@@ -150,15 +150,22 @@ def _seconds_left(tickets: Sequence[Ticket]) -> dict[str, float]:
     return {ticket.run.id: left(ticket) for ticket in tickets if ticket.state not in ENDED}
 
 
-def waits(tickets: Sequence[Ticket]) -> list[tuple[Ticket, float | None]]:
+def waits(tickets: Sequence[Ticket], elsewhere: int | None = None) -> list[tuple[Ticket, float | None]]:
     """Those who wait, in order, with the expected seconds until each starts.
 
-    None where that can't be said yet, because no run of a kind that comes before has been seen on this machine.
+    None where that can't be said yet, because no run of a kind that comes before has been seen yet, or no slot.
+
+    Args:
+        tickets: All runs.
+        elsewhere: The slots of other machines, each for one run of any size, where these train instead of this one.
     """
+    if elsewhere is not None:
+        tickets = [ticket._replace(threads=1) for ticket in tickets]
     left = _seconds_left(tickets)
     running = [ticket for ticket in tickets if ticket.state == "running"]
     ends = [left[ticket.run.id] for ticket in running for _ in range(slots_of(ticket))]
-    free = sorted([0.0] * (cores() - len(ends)) + ends)  # when each slot is free again
+    idle = (cores() if elsewhere is None else elsewhere) - len(ends)
+    free = sorted([0.0] * idle + ends) or [math.inf]  # when each slot is free again
     expected = []
     for ticket in turns(tickets):
         slots = slots_of(ticket)

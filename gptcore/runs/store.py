@@ -40,6 +40,7 @@ from gptcore.runs.files import read_lines, replace_json
 RUN_ID = re.compile(r"[a-z0-9]{16,32}")
 ENDED = ("done", "failed", "cancelled")  # a queued or interrupted run goes on by itself
 BELL = "bell"
+METRICS, SAMPLES, PROBES = LINES = "metrics.jsonl", "samples.jsonl", "probes.jsonl"
 PATIENCE_SECONDS = 10.0  # for another process that is adding a run, or looking whether one is alive
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import psutil
 import torch
@@ -34,7 +34,7 @@ from gptcore.corpora import Text
 from gptcore.machine import MIB, check_memory, cores
 from gptcore.records import DivergedError, Record, StoppedError
 from gptcore.runs.journal import Journal, last_state
-from gptcore.runs.processes import describe
+from gptcore.runs.processes import describe, is_gone
 from gptcore.runs.queue import needs
 from gptcore.runs.store import Run
 from gptcore.training import TrainingState, new_state, train
@@ -128,7 +128,12 @@ def _train_and_file(
     journal: Journal, state: TrainingState, watch: Callable[[Record, TrainingState], None] | None
 ) -> _End:
     run = journal.run
-    journal.note(total_steps=state.total_steps, batches_per_epoch=state.batches_per_epoch, keeps=journal.keeps)
+    journal.note(
+        total_steps=state.total_steps,
+        batches_per_epoch=state.batches_per_epoch,
+        keeps=journal.keeps,
+        first_step=state.step,
+    )
     began = time.perf_counter() - state.seconds
     resumable = journal.keeps == "all"
 
@@ -156,12 +161,13 @@ class _Watch(threading.Thread):
     """Looks at this process twice a second while it trains, and ends it when it holds more memory than it may.
 
     The system would end some process when memory runs out, perhaps the server. A run whose folder was deleted is ended
-    as well: nobody could see it.
+    as well: nobody could see it. So is one whose host is gone, where it has one: nobody would fetch what it writes.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, host: dict[str, Any] | None = None) -> None:
         super().__init__(name="watch", daemon=True)
         self.run_watched = run
+        self._host = host
         self._over = threading.Event()
         planned = run.config.get("plan", {}).get("memory", 0)
         self._most = psutil.Process().memory_info().rss + int(1.5 * planned) + SPARE_BYTES
@@ -169,7 +175,7 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         """Look until the run is over."""
         while not self._over.wait(WATCH_SECONDS):
-            if not self.run_watched.exists:
+            if not self.run_watched.exists or (self._host is not None and is_gone(self._host)):
                 _leave_at_once()
             held = psutil.Process().memory_info().rss
             if held > self._most:
@@ -213,17 +219,21 @@ def _warm_up() -> None:
 
 
 def main() -> int:
-    """Train the runs whose folders arrive on standard input, one a line, until it is closed."""
+    """Train the runs whose folders arrive on standard input, one a line, until it is closed.
+
+    An order may name a ``host``, a process without which the run makes no sense (see ``guest``).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the server, which ends its children in order
     signal.signal(signal.SIGTERM, _on_terminate)
     psutil.Process().nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICENESS))  # Windows has classes instead
     _warm_up()
     fresh = psutil.Process().memory_info().rss
     for line in sys.stdin:
-        run = Run(Path(json.loads(line)["folder"]))
+        order = json.loads(line)
+        run = Run(Path(order["folder"]))
         logging.basicConfig(handlers=[logging.FileHandler(run.folder / "worker.log", delay=True)], force=True)
         try:
-            with _training, _Watch(run):
+            with _training, _Watch(run, order.get("host")):
                 execute(run)
         except (Timeout, FileNotFoundError):  # another process has it, or nobody wants it any more
             return 3

@@ -14,9 +14,8 @@ import plotly.graph_objects as go
 import pytest
 
 from gptcore.figures.curves import learning_curves, thin
-from gptcore.runs import journal
 from gptcore.runs.dispatcher import Dispatcher
-from gptcore.runs.files import read_lines
+from gptcore.runs.files import cut_after, read_lines
 from gptcore.runs.queue import look, turns
 from gptcore.runs.store import RunStore
 from gptcore.runs.worker import execute
@@ -97,7 +96,7 @@ def test_a_run_that_goes_on_does_not_hold_its_past_in_memory(tmp_path: Path) -> 
     line = json.dumps({"step": 1, "told": "x" * 10_000}).encode() + b"\n"
     path.write_bytes(line * 2_000 + line[:-5])
     tracemalloc.start()
-    journal._cut_after(path, 2)
+    cut_after(path, 2)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert path.stat().st_size == 2_000 * len(line)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from gptcore import checkpoint
+from gptcore import checkpoint, durable
 from gptcore.batches import prepare
 from gptcore.checkpoint import (
     CheckpointError,
@@ -333,7 +333,7 @@ def test_bytes_after_the_end_are_found(saved: Path) -> None:
 # -------------------------------------------------------------------------------------------------- interrupted writing
 
 
-@pytest.mark.parametrize("fails_at", ["save_file", "_fsync"])
+@pytest.mark.parametrize("fails_at", ["checkpoint.save_file", "durable.fsync"])
 def test_a_save_that_fails_leaves_the_former_file_and_no_draft(
     fails_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,7 +344,7 @@ def test_a_save_that_fails_leaves_the_former_file_and_no_draft(
     def disk_full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, fails_at, disk_full)
+    monkeypatch.setattr(f"gptcore.{fails_at}", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save_weights(path, *model_and_tokenizer(replace(MODEL, n_layers=2)))
     assert path.read_bytes() == before
@@ -357,13 +357,13 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name_and_the_name_after(
     """Write, flush the file, rename, flush the folder: in this order a power cut loses nothing."""
     seen: list[tuple[str, bool]] = []
     path = tmp_path / "m.safetensors"
-    flush = checkpoint._fsync
+    flush = durable.fsync
 
     def spy(flushed: Path) -> None:
         seen.append(("folder" if flushed.is_dir() else "draft", path.exists()))
         flush(flushed)
 
-    monkeypatch.setattr(checkpoint, "_fsync", spy)
+    monkeypatch.setattr(durable, "fsync", spy)
     save_weights(path, *model_and_tokenizer())
     assert seen == [("draft", False), ("folder", True)]
 

@@ -29,6 +29,7 @@ ROOMS = (
     "machine",
     "paths",
     "address",
+    "durable",
     "encodings",
     "published",
     "tokenizer",
@@ -201,8 +202,9 @@ def too_long(paths: Iterable[Path], limit: int) -> list[str]:
 
 
 def required() -> set[str]:
-    """The names that requirements.txt pins."""
-    text = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    """The names that requirements.txt pins, and the one for many machines."""
+    files = [REPOSITORY / name for name in ("requirements.txt", "requirements-cluster.txt")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     return set(re.findall(r"^([\w-]+)==", text, flags=re.MULTILINE))
 
 
@@ -280,6 +282,12 @@ def test_the_program_imports_what_requirements_pin_and_nothing_else() -> None:
     top_level = {name.partition(".")[0] for path in MODULES.values() for name, _ in imports(path)}
     foreign = top_level - sys.stdlib_module_names - {"app", "gptcore", "pages"}
     assert foreign == required()
+
+
+def test_without_other_machines_nothing_of_them_is_loaded() -> None:
+    script = "import sys, gptcore.runs.dispatcher; sys.exit('distributed' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False)
+    assert result.returncode == 0
 
 
 def test_a_page_is_read_in_one_sitting() -> None:

@@ -21,7 +21,7 @@ from gptcore.checkpoint import load_weights
 from gptcore.records import Record, StepRecord
 from gptcore.runs import journal as journals
 from gptcore.runs import store
-from gptcore.runs.files import replace_json
+from gptcore.runs.files import cut_after, replace_json
 from gptcore.runs.journal import RESERVE_BYTES, Journal, last_state, save_checkpoint
 from gptcore.runs.queue import LEAST_DISK
 from gptcore.runs.store import Run
@@ -119,7 +119,7 @@ def test_what_a_resumed_run_will_do_again_is_cut(step: int, kept: int, tmp_path:
     rows = [{"step": step, "text": "語\u2028"} for step in range(-1, 4)]
     lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
     path.write_bytes(b"".join(lines))
-    journals._cut_after(path, step)
+    cut_after(path, step)
     assert path.read_bytes() == b"".join(lines[:kept])
 
 
@@ -127,12 +127,12 @@ def test_what_a_resumed_run_will_do_again_is_cut(step: int, kept: int, tmp_path:
 def test_an_unfinished_last_line_is_cut(torn: bytes, tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 0}\n{"step": 1}\n' + torn)
-    journals._cut_after(path, 9)
+    cut_after(path, 9)
     assert path.read_bytes() == b'{"step": 0}\n{"step": 1}\n'
 
 
 def test_nothing_to_cut_makes_no_file(tmp_path: Path) -> None:
-    journals._cut_after(tmp_path / "metrics.jsonl", 0)
+    cut_after(tmp_path / "metrics.jsonl", 0)
     assert listing(tmp_path) == []
 
 

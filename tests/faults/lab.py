@@ -1,0 +1,138 @@
+"""A school's machines on this one: certificates, a scheduler and its workers, all real, all on the loopback address."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptcore.paths import REPOSITORY
+from gptcore.runs.store import Run
+from tests.faults.processes import end
+from tests.tiny import until
+
+
+def make_certificates(folder: Path) -> Path:
+    """An authority and one certificate, by the two commands of the README."""
+    openssl = shutil.which("openssl") or pytest.skip("no openssl here, which makes the certificates")
+    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365"]
+    signed = ["-addext", "basicConstraints=critical,CA:FALSE", "-CA", "ca.pem", "-CAkey", "ca.key"]
+    folder.mkdir()
+    for command in (
+        [*make, "-subj", "/CN=our school", "-keyout", "ca.key", "-out", "ca.pem"],
+        [*make, "-subj", "/CN=our machines", *signed, "-keyout", "machine.key", "-out", "machine.pem"],
+    ):
+        made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if made.returncode:
+            pytest.skip(f"this openssl makes no certificates: {made.stderr.splitlines()[-1:]}")
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Worker:
+    """A worker, and what lies in its folder."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.process, self.folder = process, folder
+
+    def guests(self) -> list[Run]:
+        """The folders of the runs that it has."""
+        return [Run(path.parent) for path in self.folder.rglob("config.json")]
+
+
+class Lab:
+    """A scheduler that can be killed and started again, and workers likewise.
+
+    Args:
+        folder: For certificates, logs and the workers' folders.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.certificates = make_certificates(folder / "certificates")
+        self.scheduler: subprocess.Popen[bytes] | None = None
+        self.workers: list[Worker] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "GPTCORE_SCHEDULER": f"tls://127.0.0.1:{self.port}",
+            "GPTCORE_TLS_CA": str(self.certificates / "ca.pem"),
+            "GPTCORE_TLS_CERT": str(self.certificates / "machine.pem"),
+            "GPTCORE_TLS_KEY": str(self.certificates / "machine.key"),
+        }
+
+    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        tls = {"--tls-ca-file": "ca.pem", "--tls-cert": "machine.pem", "--tls-key": "machine.key"}
+        proof = [part for option, file in tls.items() for part in (option, str(self.certificates / file))]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", *proof],
+                cwd=REPOSITORY,
+                env=os.environ,
+                stdout=log,
+                stderr=log,
+            )
+
+    def start_scheduler(self) -> None:
+        port = str(self.port)
+        self.scheduler = self._start(
+            "scheduler", "scheduler", "--protocol", "tls", "--port", port, "--dashboard-address", "127.0.0.1:0"
+        )
+
+    def start_worker(self) -> None:
+        number = len(list(self.folder.glob("worker-*")))
+        folder = self.folder / f"worker-{number}"
+        folder.mkdir()
+        options = "--nthreads 1 --no-nanny --resources run=1 --dashboard-address 127.0.0.1:0".split()
+        address = f"tls://127.0.0.1:{self.port}"
+        process = self._start(f"log-{number}", "worker", address, *options, "--local-directory", str(folder))
+        self.workers.append(Worker(process, folder))
+
+    def fill(self, workers: int) -> None:
+        """See to it that the scheduler and so many workers run."""
+        if self.scheduler is None or self.scheduler.poll() is not None:
+            self.start_scheduler()
+        self.workers = [worker for worker in self.workers if worker.process.poll() is None]
+        while len(self.workers) < workers:
+            self.start_worker()
+
+    def kill_scheduler(self) -> None:
+        assert self.scheduler is not None
+        end(self.scheduler)
+
+    def host_of(self, run: Run) -> Worker:
+        """The worker that has this run."""
+        return next(worker for worker in self.workers for guest in worker.guests() if guest.id.startswith(run.id))
+
+    def close(self) -> None:
+        for worker in self.workers:
+            end(worker.process)
+        if self.scheduler is not None:
+            end(self.scheduler)
+
+
+def process_there(worker: Worker, run: Run) -> int:
+    """The process that trains a run on a worker."""
+    found: list[Any] = []
+
+    def look() -> None:
+        for guest in worker.guests():
+            status = guest.status
+            if guest.id.startswith(run.id) and status["state"] == "running" and "pid" in (status.get("process") or {}):
+                found.append(status["process"]["pid"])
+
+    until(lambda: found, look)
+    return int(found[-1])

@@ -148,7 +148,7 @@ class Cluster:
                 why_not = f"{self.settings.scheduler} can't be reached: {error}"
             await self._disconnect()
             self._tell(why_not)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self._closing.wait, LOOK_SECONDS)
 
     async def _connect(self) -> Client:
         from distributed import Client, Security
@@ -208,7 +208,7 @@ class Cluster:
             found = await asyncio.gather(*(self._meet(client, *each) for each in identity["workers"].items()))
             self._workers = tuple(worker for worker in found if worker is not None)
             self._tell(None)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self._closing.wait, LOOK_SECONDS)
 
     async def _meet(self, client: Client, address: str, about: dict[str, Any]) -> Worker | None:
         """What a worker says of itself; None where it takes no runs."""

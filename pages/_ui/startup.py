@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import threading
 
 import streamlit as st
 
 from gptcore.paths import runs_home
 from gptcore.runs.dispatcher import Dispatcher
+
+LOGGER = logging.getLogger(__name__)
 
 _begun = threading.Lock()
 _torch_is_here = threading.Event()
@@ -38,7 +41,10 @@ def _import_and_freeze() -> None:
     library.take_one_core()  # the others belong to training runs
     put_aside()
     _torch_is_here.set()
-    Dispatcher(runs_home()).start()  # only now: its processes import PyTorch, too, and would slow this down
+    try:
+        Dispatcher(runs_home()).start()  # only now: its processes import PyTorch, too, and would slow this down
+    except ValueError as error:  # what the environment says of other machines is refused; the pages work without
+        LOGGER.error("no run can be trained: %s", error)  # noqa: TRY400  (a sentence for whoever started it)
 
 
 def begin() -> None:

@@ -8,20 +8,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from gptcore.paths import REPOSITORY
 from gptcore.runs.store import Run
-from tests.faults.processes import end
-from tests.tiny import until
 
 
 def make_certificates(folder: Path) -> Path:
-    """An authority and one certificate, by the two commands of the README."""
-    openssl = shutil.which("openssl") or pytest.skip("no openssl here, which makes the certificates")
-    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365"]
+    """An authority and one certificate, by the two commands of the README.
+
+    Raises:
+        OSError: There is no OpenSSL here, or one that can't.
+    """
+    make = [shutil.which("openssl") or "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365"]
     signed = ["-addext", "basicConstraints=critical,CA:FALSE", "-CA", "ca.pem", "-CAkey", "ca.key"]
     folder.mkdir()
     for command in (
@@ -30,25 +28,32 @@ def make_certificates(folder: Path) -> Path:
     ):
         made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if made.returncode:
-            pytest.skip(f"this openssl makes no certificates: {made.stderr.splitlines()[-1:]}")
+            raise OSError(f"this openssl makes no certificates: {made.stderr}")
     return folder
 
 
 def free_port() -> int:
+    """A port of the loopback address that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and bury it."""
+    process.kill()
+    process.wait()
+
+
 class Worker:
-    """A worker, and what lies in its folder."""
+    """A worker, and the guests that it has."""
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.process, self.folder = process, folder
 
     def guests(self) -> list[Run]:
-        """The folders of the runs that it has."""
+        """Their folders."""
         return [Run(path.parent) for path in self.folder.rglob("config.json")]
 
 
@@ -67,6 +72,7 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
+        """What names this scheduler to a web server."""
         return {
             "GPTCORE_SCHEDULER": f"tls://127.0.0.1:{self.port}",
             "GPTCORE_TLS_CA": str(self.certificates / "ca.pem"),
@@ -87,16 +93,18 @@ class Lab:
             )
 
     def start_scheduler(self) -> None:
+        """Start the scheduler; where one was before, on the same port."""
         port = str(self.port)
         self.scheduler = self._start(
             "scheduler", "scheduler", "--protocol", "tls", "--port", port, "--dashboard-address", "127.0.0.1:0"
         )
 
     def start_worker(self) -> None:
+        """Start one worker more."""
         number = len(list(self.folder.glob("worker-*")))
         folder = self.folder / f"worker-{number}"
         folder.mkdir()
-        options = "--nthreads 1 --no-nanny --resources run=1 --dashboard-address 127.0.0.1:0".split()
+        options = ["--nthreads", "1", "--no-nanny", "--resources", "run=1", "--dashboard-address", "127.0.0.1:0"]
         address = f"tls://127.0.0.1:{self.port}"
         process = self._start(f"log-{number}", "worker", address, *options, "--local-directory", str(folder))
         self.workers.append(Worker(process, folder))
@@ -110,29 +118,17 @@ class Lab:
             self.start_worker()
 
     def kill_scheduler(self) -> None:
-        assert self.scheduler is not None
-        end(self.scheduler)
-
-    def host_of(self, run: Run) -> Worker:
-        """The worker that has this run."""
-        return next(worker for worker in self.workers for guest in worker.guests() if guest.id.startswith(run.id))
-
-    def close(self) -> None:
-        for worker in self.workers:
-            end(worker.process)
+        """End the scheduler without a word to anybody."""
         if self.scheduler is not None:
             end(self.scheduler)
 
+    def host_of(self, run: Run) -> Worker:
+        """The worker that has this run."""
+        alive = [worker for worker in self.workers if worker.process.poll() is None]
+        return next(worker for worker in alive for guest in worker.guests() if guest.id.startswith(run.id))
 
-def process_there(worker: Worker, run: Run) -> int:
-    """The process that trains a run on a worker."""
-    found: list[Any] = []
-
-    def look() -> None:
-        for guest in worker.guests():
-            status = guest.status
-            if guest.id.startswith(run.id) and status["state"] == "running" and "pid" in (status.get("process") or {}):
-                found.append(status["process"]["pid"])
-
-    until(lambda: found, look)
-    return int(found[-1])
+    def close(self) -> None:
+        """End them all."""
+        for worker in self.workers:
+            end(worker.process)
+        self.kill_scheduler()

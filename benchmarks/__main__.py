@@ -13,6 +13,7 @@ from functools import partial
 
 from benchmarks import (
     classroom,
+    cluster,
     forward,
     generation,
     loading,
@@ -46,6 +47,7 @@ OTHERS = {
     "runs": runs.main,
     "pages": pages.main,
     "classroom": classroom.main,
+    "cluster": cluster.main,
     "memorization": memorization.main,
     "forward": forward.main,
     "writing": writing.main,

@@ -170,8 +170,6 @@ def test_a_certificate_of_another_school_opens_nothing(
 
 
 def test_a_worker_is_killed_and_its_run_goes_on_on_another(lab: Lab, run: Run, far: Dispatcher) -> None:
-    lab: Lab, run: Run, far: Dispatcher, store: RunStore
-) -> None:
     under_way(run)
     host = lab.host_of(run)
     child, before = process_there(host, run), run.status["attempt"]
@@ -187,8 +185,6 @@ def test_a_worker_is_killed_and_its_run_goes_on_on_another(lab: Lab, run: Run, f
 
 
 def test_the_process_that_trains_elsewhere_is_killed_and_the_run_goes_on(lab: Lab, run: Run, far: Dispatcher) -> None:
-    lab: Lab, run: Run, far: Dispatcher, store: RunStore
-) -> None:
     under_way(run)
     before = run.status["attempt"]
     os.kill(process_there(lab.host_of(run), run), signal.SIGKILL)
@@ -200,8 +196,6 @@ def test_the_process_that_trains_elsewhere_is_killed_and_the_run_goes_on(lab: La
 
 
 def test_the_scheduler_is_killed_and_the_queue_goes_on_with_the_next(
-    lab: Lab, run: Run, far: Dispatcher, store: RunStore
-) -> None:
     lab: Lab, run: Run, far: Dispatcher, store: RunStore
 ) -> None:
     under_way(run)
@@ -276,8 +270,6 @@ def test_the_server_is_killed_and_the_next_sends_the_former_attempt_away(
 
 def test_what_this_disk_refuses_waits_there_and_is_written_later(
     run: Run, far: Dispatcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run: Run, far: Dispatcher, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way(run)
 

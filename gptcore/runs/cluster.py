@@ -113,7 +113,7 @@ class Cluster:
             return
         busy = [courier.machine for courier in self._under_way()]
         chosen = min(free, key=lambda worker: (busy.count(worker.name), -worker.memory))
-        courier = Courier(self._client, chosen.address, chosen.name, ticket, self._has_engine)
+        courier = Courier(self._client, chosen.address, chosen.name, ticket, self._is_machine_alone)
         self._couriers = (*self._couriers, courier)
         self._loop.call_soon_threadsafe(self._launch, courier)
 
@@ -191,8 +191,9 @@ class Cluster:
         identity: dict[str, Any] = await asyncio.wait_for(scheduler.identity(n_workers=-1), MEET_SECONDS)
         return identity
 
-    async def _has_engine(self) -> bool:
-        """Whether the scheduler is there, and still the one to which we connected."""
+    async def _is_machine_alone(self, courier: Courier) -> bool:
+        """Take a machine that was lost out of the list; whether the scheduler is there, and still the same one."""
+        self._workers = tuple(worker for worker in self._workers if worker.address != courier.address)
         try:
             return bool((await self._identity())["id"] == self._engine)
         except (OSError, TimeoutError):

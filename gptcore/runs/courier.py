@@ -56,7 +56,7 @@ class Courier:
         address: Of the worker.
         machine: What the worker's machine calls itself.
         ticket: The run.
-        has_engine: Tells whether it is the machine alone that is lost, or the connection to all of them.
+        is_machine_alone: Told of a lost machine; tells whether it is that alone, or the connection to all of them.
 
     Attributes:
         code: As of a process: None while the run is under way, 0 when its end is written down.
@@ -64,7 +64,12 @@ class Courier:
     """
 
     def __init__(
-        self, client: Client, address: str, machine: str, ticket: Ticket, has_engine: Callable[[], Awaitable[bool]]
+        self,
+        client: Client,
+        address: str,
+        machine: str,
+        ticket: Ticket,
+        is_machine_alone: Callable[[Courier], Awaitable[bool]],
     ) -> None:
         self.address, self.machine, self.ticket = address, machine, ticket
         self.run, self.attempt = ticket.run, ticket.attempt + 1
@@ -72,7 +77,7 @@ class Courier:
         self.code: int | None = None
         self.fate = "ended with an error of the program"
         self.task: asyncio.Task[None] | None = None
-        self._client, self._has_engine = client, has_engine
+        self._client, self._is_machine_alone = client, is_machine_alone
         self._signal: str | None = None
         self._is_cut = False  # whether the lines that this attempt writes again are gone
         self._offsets = dict.fromkeys(LINES, 0)
@@ -128,8 +133,9 @@ class Courier:
                 await self._ask(guest.dismiss, self.key)
             raise
         except MachineLostError as error:
-            if await self._has_engine():
-                self.fate = f"on {self.machine} is out of reach ({error})"
+            LOGGER.warning("run %s, attempt %d, is lost on %s: %s", self.run.id, self.attempt, self.machine, error)
+            self.fate = f"on {self.machine} is out of reach"
+            if await self._is_machine_alone(self) and self._is_cut:
                 return 1
             return self._interrupted()
         except asyncio.CancelledError:  # by the cluster, when the connection is lost
@@ -137,7 +143,7 @@ class Courier:
         return code
 
     def _interrupted(self) -> int:
-        """The machines can't be reached, which is no fault of the run."""
+        """The machines can't be reached, or this one could not begin: that is no fault of the run."""
         reason = "the connection to the other machines was lost; the run goes on from its last checkpoint by itself"
         with suppress(OSError):
             self.run.update_status(state="interrupted", reason=reason)
@@ -199,6 +205,7 @@ class Courier:
             return 0
         code = news.code or 1
         self.fate = fate(code)
+        LOGGER.warning("run %s, attempt %d, on %s: the process %s", self.run.id, self.attempt, self.machine, self.fate)
         return code
 
     async def _bring(self, news: News) -> bool:

@@ -119,7 +119,7 @@ def test_a_run_that_is_trained_elsewhere_leaves_what_it_would_have_left_here(
     assert digest(there.folder / "best.safetensors") == digest(here.folder / "best.safetensors")
     files = {path.relative_to(here.folder) for path in here.folder.rglob("*")}
     assert {path.relative_to(there.folder) for path in there.folder.rglob("*")} == files
-    assert [worker.guests() for worker in lab.workers] == [[]] * WORKERS
+    until(lambda: [worker.guests() for worker in lab.workers] == [[]] * WORKERS)
 
 
 def test_a_page_can_tell_what_runs_where(run: Run, far: Dispatcher, store: RunStore) -> None:

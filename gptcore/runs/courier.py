@@ -6,29 +6,25 @@ that speaks of them. An attempt that was given up is not asked any more, so what
 nobody; the run goes on elsewhere from the last checkpoint that came back.
 
 How to read it: ``carry`` is a run from its beginning to its end; ``_bring`` is one answer written down. What is left
-out: which machine takes a run, and the connection to them all (``cluster``).
+out: how files travel (``post``), which machine takes a run, and the connection to them all (``cluster``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from gptcore.durable import publish
 from gptcore.runs import guest
-from gptcore.runs.checkpoints import call_last, make_room, newest, remove_drafts
+from gptcore.runs.checkpoints import remove_drafts
 from gptcore.runs.child import SOMEBODY_ELSES, fate
 from gptcore.runs.files import append, cut_after
-from gptcore.runs.guest import PIECE_BYTES, News, Stamp
+from gptcore.runs.guest import PIECE_BYTES, News
+from gptcore.runs.post import BEST, MachineLostError, Post
 from gptcore.runs.queue import Ticket
 from gptcore.runs.store import LINES
 
@@ -36,16 +32,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOGGER = logging.getLogger(__name__)
-ASK_SECONDS = 20.0  # a machine that does not answer for so long is lost
-FETCH_SECONDS = 5.0  # between two looks for whole files
-FETCH_SHARE = 0.1  # of the time may go into bringing them
 RETRY_SECONDS = 0.5  # after this machine's disk refused something
 OWN = ("attempt", "process", "updated")  # what the status says of this machine's view
-BEST = "best.safetensors"
-
-
-class MachineLostError(Exception):
-    """A machine that does not answer, or does not know its guest any more."""
 
 
 class Courier:
@@ -73,17 +61,19 @@ class Courier:
     ) -> None:
         self.address, self.machine, self.ticket = address, machine, ticket
         self.run, self.attempt = ticket.run, ticket.attempt + 1
-        self.key = guest.key_of(self.run.id, self.attempt)
         self.code: int | None = None
         self.fate = "ended with an error of the program"
         self.task: asyncio.Task[None] | None = None
-        self._client, self._is_machine_alone = client, is_machine_alone
+        self._post, self._is_machine_alone = Post(client, address, ticket.run, self.attempt), is_machine_alone
         self._signal: str | None = None
         self._is_cut = False  # whether the lines that this attempt writes again are gone
         self._offsets = dict.fromkeys(LINES, 0)
-        self._seen: dict[str, Stamp] = {}  # files that are the same here and there
         self._told: dict[str, Any] = {}
-        self._due = time.monotonic() + FETCH_SECONDS
+
+    @property
+    def key(self) -> str:
+        """The name of this attempt."""
+        return self._post.key
 
     def terminate(self) -> None:
         """Ask the process to save the run and to end."""
@@ -116,21 +106,14 @@ class Courier:
         )
         remove_drafts(self.run.folder)
         try:
-            await self._send()
-            task = self._client.submit(
-                guest.train,
-                self.key,
-                key=f"train-{self.key}",
-                workers=[self.address],
-                resources={"run": 1},
-                pure=False,
-            )
+            await self._post.send()
+            task = self._post.hand_over()
             code = await self._follow()
-            await self._ask(guest.dismiss, self.key)
+            await self._post.ask(guest.dismiss, self._post.key)
             del task  # nobody asks for its result: from here on the engine forgets it
         except FileNotFoundError:
             with suppress(MachineLostError):
-                await self._ask(guest.dismiss, self.key)
+                await self._post.ask(guest.dismiss, self._post.key)
             raise
         except MachineLostError as error:
             LOGGER.warning("run %s, attempt %d, is lost on %s: %s", self.run.id, self.attempt, self.machine, error)
@@ -149,42 +132,13 @@ class Courier:
             self.run.update_status(state="interrupted", reason=reason)
         return 0
 
-    async def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Have the worker do something, and wait for the answer.
-
-        Raises:
-            MachineLostError: There is none.
-        """
-        if self._client.status != "running":
-            raise MachineLostError("no connection")
-        call = self._client.run(function, *arguments, workers=[self.address])
-        try:
-            answers: dict[str, Any] = await asyncio.wait_for(call, ASK_SECONDS)
-        except (OSError, KeyError, TimeoutError) as error:
-            raise MachineLostError(str(error) or type(error).__name__) from error
-        return answers[self.address]
-
-    async def _send(self) -> None:
-        """All that a process needs to begin, or to go on; the lines stay here."""
-        status = {name: value for name, value in self.run.status.items() if name != "first_step"}
-        await self._send_piece("status.json", 0, json.dumps(status | {"attempt": self.attempt - 1}).encode())
-        for path in [self.run.folder / "text.txt", *newest(self.run), self.run.folder / "config.json"]:
-            name = path.relative_to(self.run.folder).as_posix()
-            with path.open("rb") as file:
-                while piece := file.read(PIECE_BYTES):
-                    self._seen[name] = await self._send_piece(name, file.tell() - len(piece), piece)
-
-    async def _send_piece(self, name: str, offset: int, piece: bytes) -> Stamp:
-        stamp: Stamp = await self._ask(guest.receive, self.key, name, offset, piece)
-        return stamp
-
     def _wish(self) -> str | None:
         return self._signal or ("cancel" if self.run.was_asked_to_stop else None)
 
     async def _follow(self) -> int:
         """Write down what the guest tells until it is over; the exit code of its process where that died."""
         while True:
-            news: News | None = await self._ask(guest.news, self.key, self._offsets, self._wish())
+            news: News | None = await self._post.ask(guest.news, self._post.key, self._offsets, self._wish())
             if news is None:
                 raise MachineLostError("the worker was started anew")
             if not self.run.exists:
@@ -230,51 +184,16 @@ class Courier:
                     self._offsets[name] += len(lines)
         if any(len(lines) > PIECE_BYTES // 2 for lines in news.lines.values()):
             return False  # no checkpoint may be ahead of its lines
-        if news.over or time.monotonic() >= self._due:
-            await self._fetch(news.stamps)
+        if news.over or self._post.is_due:
+            await self._post.fetch(news.stamps)
         if news.over or news.status["state"] == "running":
             self._mirror(news)
         return not any(news.lines.values())
 
-    async def _fetch(self, stamps: dict[str, Stamp]) -> None:
-        """Bring the files that have changed."""
-        began = time.monotonic()
-        for name, stamp in stamps.items():
-            if self._seen.get(name) != stamp:
-                await self._fetch_file(name)
-        seconds = time.monotonic() - began
-        self._due = began + max(FETCH_SECONDS, seconds / FETCH_SHARE)
-
-    async def _fetch_file(self, name: str) -> None:
-        stamp: Stamp | None = await self._ask(guest.pick_up, self.key, name)
-        if stamp is None:  # the next answer names its successor
-            return
-        path = self.run.folder / name
-        is_checkpoint = name != BEST
-        if is_checkpoint:
-            make_room(self.run, path)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            await self._read(draft, stamp[0])
-            publish(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-        if is_checkpoint:
-            call_last(self.run, path)
-        self._seen[name] = stamp
-
-    async def _read(self, draft: Path, size: int) -> None:
-        with draft.open("wb") as file:
-            while file.tell() < size:
-                piece: bytes = await self._ask(guest.read, self.key, file.tell())
-                if not piece:
-                    raise MachineLostError("a file ended too early")
-                file.write(piece)
-
     def _mirror(self, news: News) -> None:
         """Take over the guest's status; never one that speaks of best weights that are not here yet."""
         told = {name: value for name, value in news.status.items() if name not in OWN}
-        if news.stamps.get(BEST) != self._seen.get(BEST):
+        if not self._post.has(BEST, news.stamps):
             told.pop("best", None)
         if told != self._told:
             self.run.update_status(**told)

@@ -21,7 +21,7 @@ import pytest
 from safetensors import safe_open
 
 from benchmarks.lab import Lab, Worker, make_certificates
-from gptcore.runs import cluster, courier
+from gptcore.runs import cluster, courier, post
 from gptcore.runs import dispatcher as dispatching
 from gptcore.runs.dispatcher import Dispatcher
 from gptcore.runs.machines import cluster_now, machines
@@ -223,7 +223,7 @@ def test_the_scheduler_is_killed_and_the_queue_goes_on_with_the_next(
 def test_a_worker_that_hangs_is_given_up_and_what_it_does_later_reaches_nobody(
     lab: Lab, far: Dispatcher, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier, "ASK_SECONDS", 2.0)
+    monkeypatch.setattr(post, "ASK_SECONDS", 2.0)
     monkeypatch.setattr(cluster, "MEET_SECONDS", 2.0)
     run = begun(store)
     under_way(run)

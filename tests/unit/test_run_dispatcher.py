@@ -515,6 +515,17 @@ def test_a_run_that_nobody_trains_any_more_goes_on_and_one_that_somebody_trains_
     assert states(alive, waiting) == ["running", "queued"]
 
 
+def test_a_run_of_another_machine_whose_server_died_goes_on_and_it_was_not_the_runs_fault(
+    dispatcher: Dispatcher, workers: list[Worker], runs: RunStore
+) -> None:
+    run = add(runs)
+    for attempt in range(1, 2 * MOST_DEATHS):
+        run.update_status(state="running", attempt=attempt, process={"machine": "lab-07"})
+        dispatcher._settle(look(run))
+        assert (run.status["state"], run.status["deaths"]) == ("interrupted", 0)
+        assert not workers
+
+
 def test_a_folder_that_is_deleted_ends_nobody_elses_queue(
     dispatcher: Dispatcher, workers: list[Worker], runs: RunStore
 ) -> None:

@@ -163,6 +163,18 @@ def test_a_run_that_takes_several_slots_waits_for_all_of_them(monkeypatch: pytes
     assert seconds([*running, ticket(4, threads=3, steps_left=5), ticket(5)]) == [(4, 20.0), (5, 25.0)]
 
 
+def test_elsewhere_a_run_takes_one_slot_whatever_it_asks_for() -> None:
+    running = [ticket(number, state="running", threads=2, step_seconds=1.0, steps_left=number) for number in (1, 2, 3)]
+    expected = waits([*running, ticket(4, threads=8)], elsewhere=4)
+    assert [seconds for _, seconds in expected] == [0.0]
+    expected = waits([*running, ticket(4, threads=8)], elsewhere=3)
+    assert [seconds for _, seconds in expected] == [1.0]
+
+
+def test_while_no_machine_is_there_the_wait_is_not_told() -> None:
+    assert [seconds for _, seconds in waits([ticket(1), ticket(2)], elsewhere=0)] == [None, None]
+
+
 def test_the_pace_is_that_of_the_runs_kind_ended_ones_included() -> None:
     past = [ticket(n, state="done", step_seconds=pace) for n, pace in ((1, 2.0), (2, 3.0), (3, 70.0))]
     other = ticket(4, state="done", kind="huge", step_seconds=900.0)

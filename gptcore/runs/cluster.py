@@ -70,7 +70,7 @@ class Cluster:
         self._client: Client | None = None
         self._engine = ""  # a scheduler that was started anew has another name
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closing = threading.Event()
+        self._closing = asyncio.Event()  # set in the thread of its loop
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="cluster", daemon=True)
 
     def begin(self) -> None:
@@ -85,8 +85,8 @@ class Cluster:
             courier.terminate()
         while any(self._under_way()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        self._closing.set()
-        if self._thread.is_alive():
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join(LOOK_SECONDS + CONNECT_SECONDS)
 
     # ------------------------------------------------------------------------------------- what the dispatcher asks for
@@ -148,7 +148,11 @@ class Cluster:
                 why_not = f"{self.settings.scheduler} can't be reached: {error}"
             await self._disconnect()
             self._tell(why_not)
-            await asyncio.to_thread(self._closing.wait, LOOK_SECONDS)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), LOOK_SECONDS)
 
     async def _connect(self) -> Client:
         from distributed import Client, Security
@@ -209,7 +213,7 @@ class Cluster:
             found = await asyncio.gather(*(self._meet(client, *each) for each in identity["workers"].items()))
             self._workers = tuple(worker for worker in found if worker is not None)
             self._tell(None)
-            await asyncio.to_thread(self._closing.wait, LOOK_SECONDS)
+            await self._rest()
 
     async def _meet(self, client: Client, address: str, about: dict[str, Any]) -> Worker | None:
         """What a worker says of itself; None where it takes no runs."""

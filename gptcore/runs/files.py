@@ -1,4 +1,4 @@
-"""Two kinds of file that one process writes while others read: JSON replaced whole, and lines that are appended."""
+"""Two kinds of file that one process writes while others read: those replaced whole, and lines that are appended."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import os
 import threading
 from pathlib import Path
 from typing import Any
+
+Stamp = tuple[int, int]  # of a file that is replaced whole: size and time of change
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """What tells a file from the one that takes its place."""
+    return found.st_size, found.st_mtime_ns
 
 
 def replace_json(path: Path, value: Any) -> None:
@@ -42,6 +49,17 @@ def read_lines(path: Path, offset: int = 0, most: int = -1) -> tuple[list[dict[s
         return [], 0
     whole = raw[: raw.rfind(b"\n") + 1]
     return [json.loads(line) for line in whole.splitlines() if line.strip()], offset + len(whole)
+
+
+def whole_lines(path: Path, offset: int, most: int) -> bytes:
+    """The lines of a file from an offset on, as they are; none that is unfinished, or of a file that is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            piece = file.read(most)
+    except FileNotFoundError:
+        return b""
+    return piece[: piece.rfind(b"\n") + 1]
 
 
 def append(path: Path, lines: bytes) -> None:

@@ -27,6 +27,7 @@ import psutil
 
 from gptcore.machine import cores, memory_limit
 from gptcore.runs.child import Child
+from gptcore.runs.files import Stamp, stamp_of, whole_lines
 from gptcore.runs.processes import describe
 from gptcore.runs.store import LINES, Run
 
@@ -37,8 +38,6 @@ ANSWER_SECONDS = 0.25  # an answer waits this long for the end of the run, so th
 LOOK_SECONDS = 0.02
 LEASE_SECONDS = 60.0  # without a word from the courier
 PIECE_BYTES = 2 * 2**20  # of a file, or of lines, in one answer
-
-Stamp = tuple[int, int]  # size and time of change: a file that was replaced has another
 
 
 class News(NamedTuple):
@@ -150,7 +149,7 @@ def receive(key: str, name: str, offset: int, piece: bytes, dask_worker: Worker)
     with path.open("r+b" if offset else "wb") as file:
         file.seek(offset)
         file.write(piece)
-    return _stamp(path)
+    return stamp_of(path.stat())
 
 
 def train(key: str) -> None:
@@ -182,28 +181,13 @@ def train(key: str) -> None:
         guest.leave()
 
 
-def _stamp(path: Path) -> Stamp:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
-
-
 def _stamps(folder: Path) -> dict[str, Stamp]:
     checkpoints = sorted((folder / "checkpoints").glob("step-*.safetensors"))
     found = {}
     for path in [folder / "best.safetensors", *checkpoints[-1:]]:
         with suppress(FileNotFoundError):  # none yet, or replaced this instant
-            found[path.relative_to(folder).as_posix()] = _stamp(path)
+            found[path.relative_to(folder).as_posix()] = stamp_of(path.stat())
     return found
-
-
-def _lines(path: Path, offset: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            piece = file.read(PIECE_BYTES)
-    except FileNotFoundError:
-        return b""
-    return piece[: piece.rfind(b"\n") + 1]
 
 
 async def news(key: str, offsets: dict[str, int], wish: str | None) -> News | None:
@@ -225,7 +209,7 @@ async def news(key: str, offsets: dict[str, int], wish: str | None) -> News | No
     over = await asyncio.to_thread(guest.over.wait, ANSWER_SECONDS)
     folder = guest.run.folder  # looked at only now: when it is over, all is there
     status, stamps = guest.run.status, _stamps(folder)
-    lines = {name: _lines(folder / name, offsets.get(name, 0)) for name in LINES}
+    lines = {name: whole_lines(folder / name, offsets.get(name, 0), PIECE_BYTES) for name in LINES}
     return News(status, lines, stamps, over, guest.child.process.poll() if guest.child else None)
 
 
@@ -238,8 +222,7 @@ def pick_up(key: str, name: str) -> Stamp | None:
         guest.parcel = (guest.run.folder / name).open("rb")
     except FileNotFoundError:
         return None
-    found = os.fstat(guest.parcel.fileno())
-    return found.st_size, found.st_mtime_ns
+    return stamp_of(os.fstat(guest.parcel.fileno()))
 
 
 def read(key: str, offset: int) -> bytes:

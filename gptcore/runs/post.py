@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from gptcore.durable import publish
 from gptcore.runs import guest
 from gptcore.runs.checkpoints import call_last, make_room, newest
-from gptcore.runs.guest import PIECE_BYTES, Stamp
+from gptcore.runs.files import Stamp
+from gptcore.runs.guest import PIECE_BYTES
 from gptcore.runs.store import Run
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from functools import partial
 from benchmarks import (
     classroom,
     cluster,
+    dispatching,
     forward,
     generation,
     loading,
@@ -22,6 +23,7 @@ from benchmarks import (
     next_token,
     pages,
     presets,
+    queue_simulation,
     results,
     runs,
     steps,

@@ -10,9 +10,10 @@ machine so far, then whoever came first. So thirty students take turns, and one 
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -119,13 +120,18 @@ def turns(tickets: Sequence[Ticket]) -> list[Ticket]:
     used: defaultdict[str, float] = defaultdict(float)
     for ticket in tickets:
         used[ticket.owner] += ticket.used
-    waiting = [ticket for ticket in tickets if ticket.state in WAITING]
+    lines: defaultdict[str, deque[Ticket]] = defaultdict(deque)  # of each owner's runs the first comes first
+    for ticket in sorted(tickets, key=lambda ticket: ticket.number):
+        if ticket.state in WAITING:
+            lines[ticket.owner].append(ticket)
+    standings = [(taken[owner], used[owner], line[0].number, owner) for owner, line in lines.items()]
+    heapq.heapify(standings)  # looking for the least anew each time would take seconds for a few thousand
     order = []
-    while waiting:
-        following = min(waiting, key=lambda ticket: (taken[ticket.owner], used[ticket.owner], ticket.number))
-        waiting.remove(following)
-        taken[following.owner] += 1
-        order.append(following)
+    while standings:
+        under_way, _, _, owner = heapq.heappop(standings)
+        order.append(lines[owner].popleft())
+        if lines[owner]:
+            heapq.heappush(standings, (under_way + 1, used[owner], lines[owner][0].number, owner))
     return order
 
 

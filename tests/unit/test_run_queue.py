@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -92,6 +93,32 @@ def test_runs_of_nobody_are_nobodys_burden_to_each_other() -> None:
 def test_an_interrupted_run_waits_like_a_queued_one_and_an_ended_one_does_not() -> None:
     tickets = [ticket(number, state=state) for number, state in enumerate(STATES)]
     assert [each.state for each in turns(tickets)] == ["queued", "interrupted"]
+
+
+def by_the_rule(tickets: list[Ticket]) -> list[Ticket]:
+    """The rule as it is said: the fewest runs under way, then the least used, then first come."""
+    taken = {each.owner: 0 for each in tickets}
+    used = {each.owner: 0.0 for each in tickets}
+    for each in tickets:
+        taken[each.owner] += each.state == "running"
+        used[each.owner] += each.used
+    waiting, order = [each for each in tickets if each.state in queue.WAITING], []
+    while waiting:
+        first = min(waiting, key=lambda each: (taken[each.owner], used[each.owner], each.number))
+        taken[first.owner] += 1
+        waiting.remove(first)
+        order.append(first)
+    return order
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(STATES), st.sampled_from((0.0, 1.5, 4.0)))),
+    st.randoms(),
+)
+def test_turns_are_those_of_the_rule_as_it_is_said(drawn: list[tuple[str, str, float]], chance: Random) -> None:
+    tickets = [ticket(number, owner, state, used=used) for number, (owner, state, used) in enumerate(drawn)]
+    chance.shuffle(tickets)
+    assert turns(tickets) == by_the_rule(tickets)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(STATES), st.floats(0, 1e9)), max_size=12))

@@ -82,6 +82,7 @@ class Dispatcher(threading.Thread):
         self._looked = self._warmed = -math.inf
         self._complaint = ""  # said once, not every second
         self._asked: dict[str, float] = {}  # when a run under way was first seen to be cancelled
+        self._left: list[Ticket] = []  # runs of a former dispatcher that were in this one's charge to the last
 
     def run(self) -> None:
         """Wait to be the only dispatcher, then look after the folder until told to stop."""
@@ -110,7 +111,7 @@ class Dispatcher(threading.Thread):
             child.process.terminate()
         if self.cluster is not None:
             self.cluster.close(FAREWELL_SECONDS)
-        for ticket in self._adopted():
+        for ticket in self._left:
             with suppress(psutil.Error):
                 process_of(ticket.run).terminate()
         deadline = time.monotonic() + FAREWELL_SECONDS
@@ -133,6 +134,7 @@ class Dispatcher(threading.Thread):
                     LOGGER.exception("the dispatcher could not look after %s", self.store.root)
                 self._complaint = str(error)
             self._stopping.wait(LOOK_SECONDS)
+        self._left = self._adopted()  # now: whoever is in charge next starts runs that are none of our business
         atexit.unregister(self.close)
 
     def _something_happened(self) -> bool:
@@ -248,7 +250,8 @@ class Dispatcher(threading.Thread):
     def _adopted(self) -> list[Ticket]:
         """Runs under way that a former dispatcher started."""
         mine = [child.ticket.run for child in self.children if child.ticket is not None]
-        return [ticket for ticket in self._tickets() if ticket.state == "running" and ticket.run not in mine]
+        running = [ticket for ticket in self._tickets() if ticket.state == "running" and ticket.run not in mine]
+        return [ticket for ticket in running if self._carrier_of(ticket.run) is None]
 
     def _keep_warm(self) -> None:
         """Have processes wait for runs, one more a second until there are enough."""

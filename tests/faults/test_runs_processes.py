@@ -213,6 +213,19 @@ def test_a_second_server_waits_takes_over_when_the_first_is_killed_and_adopts_it
     until(lambda: not is_working(worker))  # nobody hands it another run
 
 
+def test_a_second_server_that_is_stopped_while_it_waits_leaves_the_runs_of_the_first_alone(
+    store: RunStore, serve: Serve
+) -> None:
+    _, long, short = fill(store, serve)
+    worker, attempt, second = pid(long), long.status["attempt"], serve()
+    until(lambda: (store.root.parent / "server.log").read_text(encoding="utf-8").count("training what is queued") == 2)
+    second.send_signal(signal.SIGTERM)
+    assert second.wait() == 0
+    until(gone_on(long))
+    assert is_working(worker)
+    assert (pid(long), long.status["attempt"], short.status["state"]) == (worker, attempt, "queued")
+
+
 def kill_server_and_worker(server: Popen[bytes], run: Run) -> None:
     server.kill()
     os.kill(pid(run), signal.SIGKILL)

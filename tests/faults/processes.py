@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +27,7 @@ from gptcore.runs.dispatcher import Child, Dispatcher
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
 from gptcore.training import new_state, train
-from tests.tiny import MODEL, SETTINGS, STORY, losses, stop_at, until
+from tests.tiny import MODEL, PATIENCE_SECONDS, SETTINGS, STORY, losses, stop_at, until
 
 LONG = replace(SETTINGS, steps=1_000_000, eval_every=10)  # ends when it is cancelled
 BEGUN = 20  # steps that a run has done, and saved, before a test disturbs it
@@ -133,3 +135,28 @@ def rest(children: list[Child]) -> None:
             children.remove(child)
             end(child.process)
             child.hang_up()
+
+
+def serve_pages(home: Path, port: int) -> subprocess.Popen[bytes]:
+    """A web server on a data folder, at once; it answers a little later."""
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if name != "GPTCORE_DATA"}
+    with (home / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment | {"GPTCORE_HOME": str(home)}, stdout=log, stderr=log
+        )
+
+
+def answers(port: int) -> bool:
+    """Whether a web server is there; asking opens no session."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=PATIENCE_SECONDS):
+            return True
+    except urllib.error.URLError:
+        return False
+
+
+def workers_of(server: subprocess.Popen[bytes]) -> list[int]:
+    """The processes that a server has started to train."""
+    return [child.pid for child in psutil.Process(server.pid).children() if "gptcore.runs.worker" in child.cmdline()]

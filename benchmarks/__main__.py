@@ -49,6 +49,8 @@ OTHERS = {
     "runs": runs.main,
     "pages": pages.main,
     "classroom": classroom.main,
+    "dispatching": dispatching.main,
+    "queue_simulation": queue_simulation.main,
     "cluster": cluster.main,
     "memorization": memorization.main,
     "forward": forward.main,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gptcore import weights_commands
 from gptcore.checked import help_for
-from gptcore.commands import COMMANDS, RECORDED_LESSONS, TRAIN_FLAGS, TRAIN_OVERRIDES
+from gptcore.commands import COMMANDS, DEVICES, RECORDED_LESSONS, TRAIN_FLAGS, TRAIN_OVERRIDES
 from gptcore.config import MODEL_PRESETS, SamplingConfig, TrainConfig
 from gptcore.takehome import command as takehome
 
@@ -53,6 +53,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="go on with the run in this folder; --epochs, --steps or --max-minutes move its end",
     )
+    parser.add_argument("--device", choices=DEVICES, help="where to compute; without it the quickest there is")
     for flag in TRAIN_FLAGS:
         name = f"--{flag.replace('_', '-')}"
         parser.add_argument(name, action=argparse.BooleanOptionalAction, help=help_for(TrainConfig, flag))

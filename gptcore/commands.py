@@ -47,6 +47,7 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "variant": str,
 }
 
+DEVICES = ("cpu", "cuda", "mps")
 RECORDED_LESSONS = ("seeds", "judges", "floor", "gallery", "sanity", "rates")  # modules that name their plans in PLANS
 TRAIN_FLAGS = ("reference", "compact_vocab", "end_of_text")
 TRAIN_FIELDS = (*TRAIN_OVERRIDES, *TRAIN_FLAGS)
@@ -70,60 +71,96 @@ def _said(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train in this process with a progress bar; the folder is written as for any other run."""
-    from gptcore.batches import prepare
-    from gptcore.corpora import find_text
-    from gptcore.runs.store import create_run
-    from gptcore.runs.worker import execute
+    """Train in this process with a progress bar, or in several (``torchrun``); the folder is as for any other run."""
+    from gptcore import device, several
+    from gptcore.runs.worker import assist, execute
 
-    if arguments.resume is not None:
-        if not (arguments.resume / "config.json").is_file():
-            raise ValueError(f"{arguments.resume} holds no run to go on with")
-        run = Run(arguments.resume)
-        if run.is_alive:  # before its status is touched
-            raise RuntimeError(f"another process is training {run.folder}; wait for it, or cancel it")
-        if fixed := sorted(set(_said(arguments, TRAIN_FIELDS)) - {*MOVABLE}):
-            raise ValueError(f"a run goes on as it began: {', '.join(fixed)} can't be changed with --resume")
-        run.reopen(**_said(arguments, MOVABLE))
-    elif arguments.text is None or arguments.out is None:
+    resumed = arguments.resume is not None
+    if resumed and not (arguments.resume / "config.json").is_file():
+        raise ValueError(f"{arguments.resume} holds no run to go on with")
+    if not resumed and (arguments.text is None or arguments.out is None):
         raise ValueError("train needs --text and --out, or --resume")
-    else:
-        text, model, settings = find_text(arguments.text), MODEL_PRESETS[arguments.preset], _settings(arguments)
-        prepare(text, model, settings)  # a text that can't be used is refused before there is a folder
-        run = create_run(arguments.out, text, model, settings)
-    with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar, _stopping_gently(run):
-        end = execute(run, lambda record, state: _report(bar, record, state))
+    settings = Run(arguments.resume).train_config if resumed else _settings(arguments)
+    where = device.choose(arguments.device, reference=settings.reference)
+    if arguments.precision is None and not (resumed or settings.reference):
+        settings = replace(settings, precision=device.best_precision(where) or settings.precision)
+    run, pace = Run(arguments.resume or arguments.out), device.Pace()
+    with several.gathered(where) as team:
+        team.check(settings)
+        if team.leads:
+            _reopen(arguments) if resumed else _create(arguments, settings)
+        team.wait()  # until the folder is whole
+        if not team.leads:
+            assist(run, team)
+            return 0
+        print(several.said(team), file=sys.stderr)
+        with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar, _stopping_gently(run, team.size):
+            end = execute(run, lambda record, state: _report(bar, record, state, pace), team)
     if end == "failed":
         raise RuntimeError(run.status["reason"])
     if end == "cancelled":
         print(f"gptcore: stopped and saved; go on with --resume {run.folder}", file=sys.stderr)
         return 130
     print(f"{end}: {run.folder}")
+    print(device.how_fast(pace, run.train_config, where, team.size), file=sys.stderr)
     return 0
 
 
+def _reopen(arguments: argparse.Namespace) -> None:
+    """Make the run of --resume ready to go on."""
+    run = Run(arguments.resume)
+    if run.is_alive:  # before its status is touched
+        raise RuntimeError(f"another process is training {run.folder}; wait for it, or cancel it")
+    if fixed := sorted(set(_said(arguments, TRAIN_FIELDS)) - {*MOVABLE}):
+        raise ValueError(f"a run goes on as it began: {', '.join(fixed)} can't be changed with --resume")
+    run.reopen(**_said(arguments, MOVABLE))
+
+
+def _create(arguments: argparse.Namespace, settings: TrainConfig) -> None:
+    """Make the folder of --out."""
+    from gptcore.batches import prepare
+    from gptcore.corpora import find_text
+    from gptcore.runs.store import create_run
+
+    text, model = find_text(arguments.text), MODEL_PRESETS[arguments.preset]
+    prepare(text, model, settings)  # a text that can't be used is refused before there is a folder
+    create_run(arguments.out, text, model, settings)
+
+
 @contextmanager
-def _stopping_gently(run: Run) -> Iterator[None]:
-    """Let Ctrl-C end a run after its step, saved; a second Ctrl-C ends it at once."""
+def _stopping_gently(run: Run, processes: int) -> Iterator[None]:
+    """Let Ctrl-C end a run after its step, saved; a second Ctrl-C ends it at once.
+
+    With several processes it is ``torchrun`` that hears the key as well and sends on a signal of its own: the second.
+    """
+    signals = (signal.SIGINT,) if processes == 1 else (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
 
     def ask(_signal: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        if processes == 1:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
         run.ask_to_stop()
 
-    before = signal.signal(signal.SIGINT, ask)
+    for number in signals:
+        signal.signal(number, ask)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _report(bar: tqdm[Any], record: Any, state: Any) -> None:
+def _report(bar: tqdm[Any], record: Any, state: Any, pace: Any) -> None:
     """One record on the terminal: the bar moves, evaluations and samples stand above it."""
     if bar.total is None:
         bar.total = state.total_steps
         bar.initial = bar.n = max(0, state.step - 1)
     step = getattr(record, "step", -1)
     bar.update(state.step - bar.n)
+    pace.see(record, state.model.config)
+    if pace.step_seconds is not None and not bar.disable:
+        tokens = state.config.batch_size * state.model.config.context_length
+        bar.set_postfix_str(f"{tokens / pace.step_seconds:,.0f} tokens/s", refresh=False)
     if record.train_loss is not None:
         validation = "-" if record.val_loss is None else f"{record.val_loss:.3f}"
         name = "untrained" if step < 0 else f"step {step}"

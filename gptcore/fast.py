@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gptcore.config import Precision
+from gptcore.loss import mean_loss
 from gptcore.model import GPTModel
 from gptcore.parameters import chunk_rows
 
@@ -151,7 +152,7 @@ def fused_cross_entropy(
 
 def stream(model: GPTModel, inputs: Tensor, precision: Precision) -> Tensor:
     """The last hidden states of a batch (B, T), in a row: (B x T, C), float32 whatever they were computed in."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+    with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         return model.hidden(inputs).float().flatten(0, 1)
 
 
@@ -159,7 +160,11 @@ def fused_loss(model: GPTModel, inputs: Tensor, targets: Tensor, precision: Prec
     """The mean loss of a batch in nats a token, to train on: ``cross_entropy(model(inputs), targets)``, quicker.
 
     Both are (B, T). "bfloat16" multiplies matrices in bfloat16; weights, norms, sums and gradients stay float32.
+    On a graphics card the plain form is taken: the chunks of the fused one are as large as a processor's cache.
     """
+    if inputs.device.type != "cpu":
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+            return mean_loss(model(inputs), targets)
     hidden = stream(model, inputs, precision)
     return fused_cross_entropy(hidden, model.head.weight, targets.flatten(), COMPUTE_TYPES[precision])
 

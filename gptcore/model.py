@@ -68,10 +68,16 @@ class KVCache:
     One cache belongs to one growing text; it holds at most ``context_length`` tokens.
     """
 
-    def __init__(self, config: GPTConfig, batch: int = 1, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        config: GPTConfig,
+        batch: int = 1,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+    ) -> None:
         shape = (config.n_layers, batch, config.n_heads, config.context_length, config.head_dim)
-        self.keys = torch.empty(shape, dtype=dtype)  # (L, B, H, T, D)
-        self.values = torch.empty(shape, dtype=dtype)
+        self.keys = torch.empty(shape, dtype=dtype, device=device)  # (L, B, H, T, D)
+        self.values = torch.empty(shape, dtype=dtype, device=device)
         self.length = 0  # tokens held
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,7 +76,7 @@ def probe(model: GPTModel, tokenizer: Tokenizer, passages: list[Passage]) -> dic
     model.eval()
     losses, expected = [], []
     for passage in passages:
-        ids = torch.tensor(passage.ids)
+        ids = torch.tensor(passage.ids, device=model.token_embedding.weight.device)
         logits = model(ids[None, :-1])[0]  # (T, V)
         losses.append([round(loss, 4) for loss in F.cross_entropy(logits, ids[1:], reduction="none").tolist()])
         expected.append(_likeliest(logits[-1], tokenizer))

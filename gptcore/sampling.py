@@ -226,8 +226,9 @@ def _scores(model: GPTModel, new_ids: list[list[int]], cache: KVCache | None) ->
     training = model.training
     model.eval()
     try:
-        hidden = model.hidden(torch.tensor(new_ids), cache)  # (B, new, C)
-        return model.head(hidden[:, -1]).float()  # (B, V)
+        ids = torch.tensor(new_ids, device=model.token_embedding.weight.device)  # (B, new)
+        hidden = model.hidden(ids, cache)  # (B, new, C)
+        return model.head(hidden[:, -1]).float().cpu()  # (B, V)
     finally:
         model.train(training)
 
@@ -240,7 +241,8 @@ def _logits_as_they_grow(model: GPTModel, texts: list[list[int]]) -> Iterator[Te
     are read anew.
     """
     context = model.config.context_length
-    cache = KVCache(model.config, len(texts), model.token_embedding.weight.dtype)
+    weight = model.token_embedding.weight
+    cache = KVCache(model.config, len(texts), weight.dtype, weight.device)
     while len(texts[0]) <= context:
         yield _scores(model, [ids[cache.length :] for ids in texts], cache)
     while True:

@@ -18,13 +18,14 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
 
 from gptcore import fast
-from gptcore.batches import TrainingData, book_plain_order, book_shuffled_order, epoch_order
+from gptcore.batches import TrainingData, book_plain_order, book_shuffled_order, epoch_order, spread_order
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.loss import mean_loss
 from gptcore.model import GPTModel
@@ -32,6 +33,7 @@ from gptcore.records import DivergedError, Record, Sample, StepRecord, Stop, Sto
 from gptcore.sampled import PartialVocabulary, sampled_loss
 from gptcore.sampling import generate
 from gptcore.schedule import learning_rate
+from gptcore.several import Alone
 from gptcore.variants import VARIANTS, Unchanged
 from gptcore.windows import make_windows
 
@@ -48,6 +50,7 @@ class TrainingState:
         seconds: Time spent so far.
         variant: A deliberate change of this run; nearly always none.
         part: The vocabulary that updates take part by part; nearly always none.
+        team: Which of the processes that train this run together this one is; nearly always the only one.
     """
 
     model: GPTModel
@@ -59,6 +62,7 @@ class TrainingState:
     seconds: float = 0.0
     variant: Unchanged = field(init=False)
     part: PartialVocabulary | None = field(init=False, default=None)
+    team: Alone = field(init=False, default_factory=Alone)
 
     def __post_init__(self) -> None:
         self.variant = VARIANTS[self.config.variant]
@@ -132,8 +136,9 @@ def update(state: TrainingState, inputs: Tensor, targets: Tensor) -> tuple[float
     """
     state.model.train()
     state.optimiser.zero_grad()
-    loss = batch_loss(state, inputs, targets)
+    loss = state.team.loss(state.model, partial(batch_loss, state), inputs, targets)
     loss.backward()  # type: ignore[no-untyped-call]
+    loss = state.team.mean(loss)
     longest = state.config.grad_clip or math.inf
     grad_norm = nn.utils.clip_grad_norm_(state.model.parameters(), longest)
     if not bool(torch.isfinite(loss) & torch.isfinite(grad_norm)):
@@ -172,11 +177,6 @@ def _mean_over_batches(
     return sum(losses) / len(losses) if losses else None
 
 
-def _spread(windows: int, wanted: int) -> Tensor:
-    """Up to ``wanted`` windows, the same at every evaluation, evenly spread over the text."""
-    return torch.linspace(0, windows - 1, min(wanted, windows)).round().long() if windows else torch.arange(0)
-
-
 def evaluate(state: TrainingState, stop: Stop = never) -> tuple[float | None, float | None]:
     """Training and validation loss in evaluation mode, on the same number of batches where there are as many.
 
@@ -200,8 +200,8 @@ def evaluate(state: TrainingState, stop: Stop = never) -> tuple[float | None, fl
         validation_order = book_plain_order(validation)
     else:
         wanted = batches * state.config.batch_size
-        train_loss = _mean_over_batches(state, state.data.train_ids, _spread(all_train, wanted), None, stop)
-        validation_order = _spread(validation, wanted)
+        train_loss = _mean_over_batches(state, state.data.train_ids, spread_order(all_train, wanted), None, stop)
+        validation_order = spread_order(validation, wanted)
     return train_loss, _mean_over_batches(state, state.data.validation_ids, validation_order, batches, stop)
 
 
@@ -211,7 +211,7 @@ def untrained(state: TrainingState, stop: Stop = never) -> UntrainedRecord:
     for ids in (state.data.train_ids, state.data.validation_ids):
         windows = len(state.windows(ids)[0])
         wanted = windows if state.config.reference else state.config.eval_batches * state.config.batch_size
-        losses.append(_mean_over_batches(state, ids, _spread(windows, wanted), None, stop))
+        losses.append(_mean_over_batches(state, ids, spread_order(windows, wanted), None, stop))
     train_loss, val_loss = losses
     if train_loss is None:
         raise ValueError("the training text holds no window")
@@ -255,16 +255,16 @@ def train(state: TrainingState, stop: Stop = never) -> Iterator[Record]:
     started = time.perf_counter() - state.seconds
     total, per_epoch = state.total_steps, state.batches_per_epoch
     tokens_per_step = state.config.batch_size * state.model.config.context_length
-    if state.step == 0:
+    if state.step == 0 and state.team.leads:
         yield untrained(state, stop)
-    while state.step < total and not stop():
+    while state.step < total and not state.team.agree(stop()):
         step = state.step
         inputs, targets = next_batch(state)
         lr = learning_rate(step, total, state.config)
         for group in state.optimiser.param_groups:
             group["lr"] = lr
         loss, grad_norm = update(state, inputs, targets)
-        train_loss, val_loss, sample = _look(state, step, stop)
+        train_loss, val_loss, sample = _look(state, step, stop) if state.team.leads else (None, None, None)
         state.step += 1
         state.seconds = time.perf_counter() - started
         yield StepRecord(

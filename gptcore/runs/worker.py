@@ -3,8 +3,9 @@
 It has PyTorch imported while it waits, so that a run begins at once. It trains one run at a time; if it dies, only that
 run is lost, and goes on from its last checkpoint in another process.
 
-How to read it: ``execute`` drives ``training.train`` and hands its records to the journal; ``main`` is what a child
-process starts; ``_Watch`` ends a process that outgrows what was set aside for its run.
+How to read it: ``execute`` drives ``training.train`` and hands its records to the journal; ``assist`` is what the other
+processes do where several train one run; ``main`` is what a child process starts; ``_Watch`` ends a process that
+outgrows what was set aside for its run.
 
 What is left out: when a run may start (``queue``), and how processes are started and buried (``dispatcher``).
 """
@@ -37,6 +38,7 @@ from gptcore.runs.journal import Journal, last_state
 from gptcore.runs.processes import describe, is_gone
 from gptcore.runs.queue import needs
 from gptcore.runs.store import Run
+from gptcore.several import Alone
 from gptcore.training import TrainingState, new_state, train
 
 LOGGER = logging.getLogger(__name__)
@@ -57,17 +59,38 @@ class _End(NamedTuple):
     can_go_on: bool = False
 
 
-def begin(run: Run) -> TrainingState:
-    """A run's state: from its last checkpoint, or from the start.
+def begin(run: Run, team: Alone) -> TrainingState:
+    """A run's state where this process computes: from its last checkpoint, or from the start.
 
     Raises:
         ValueError: The text or the settings can't be used; the message says why.
         MemoryError: The run can't fit this machine; nothing was allocated yet.
     """
+    team.check(run.train_config)
     data = prepare(run.text, run.model_config, run.train_config)
     shape = replace(run.model_config, vocab_size=data.tokenizer.vocab_size)
     check_memory(needs(shape, run.train_config).memory, "this run")
-    return last_state(run, data) or new_state(run.model_config, run.train_config, data)
+    state = last_state(run, data) or new_state(run.model_config, run.train_config, data)
+    _join(state, team)
+    return state
+
+
+def _join(state: TrainingState, team: Alone) -> None:
+    """Bring a state to the device of this process."""
+    state.team = team
+    if team.device.type != "cpu":
+        state.model.to(team.device)
+        state.optimiser.load_state_dict(state.optimiser.state_dict())  # its memory follows the weights
+        parts = (state.data.train_ids, state.data.validation_ids)
+        train_ids, validation_ids = (ids.to(team.device) for ids in parts)
+        state.data = replace(state.data, train_ids=train_ids, validation_ids=validation_ids)
+    team.reseed(state.config.seed, state.step)
+
+
+def _take_threads(run: Run, team: Alone) -> None:
+    """As many as the run asks for, of this process's share of the cores."""
+    share = max(1, cores() // team.here)
+    torch.set_num_threads(min(run.train_config.threads or share, share))
 
 
 def _why_stop(run: Run, minutes: float, limit: float | None) -> _End | None:
@@ -81,12 +104,13 @@ def _why_stop(run: Run, minutes: float, limit: float | None) -> _End | None:
     return None
 
 
-def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = None) -> str:
+def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = None, team: Alone | None = None) -> str:
     """Train a run to its end, in this process.
 
     Args:
         run: A queued or interrupted run that no other process is training.
         watch: Called with every record, for a progress bar.
+        team: The processes that train it, which this one leads; None for this one alone, on the processor.
 
     Returns:
         The state that the run ended in: "done", "cancelled", "interrupted" or "failed".
@@ -96,12 +120,13 @@ def execute(run: Run, watch: Callable[[Record, TrainingState], None] | None = No
         FileNotFoundError: The run's folder was deleted.
         OSError: The run's end could not be written.
     """
+    team = team or Alone()
     with run.lock.acquire(timeout=LOCK_SECONDS):
         process, attempt = describe(psutil.Process()), run.status.get("attempt", 0) + 1
         run.update_status(state="running", reason=None, can_go_on=False, attempt=attempt, process=process)
         try:
-            torch.set_num_threads(min(run.train_config.threads or cores(), cores()))
-            state = begin(run)
+            _take_threads(run, team)
+            state = begin(run, team)
             journal = Journal(run, state)
             end = _train_and_file(journal, state, watch)
         except FileNotFoundError:
@@ -145,6 +170,7 @@ def _train_and_file(
         for record in train(state, lambda: why_stop() is not None):
             journal.file(record, state)
             journal.save_when_due(state)
+            state.team.reseed(state.config.seed, state.step)
             if watch is not None:
                 watch(record, state)
     except DivergedError as error:
@@ -153,8 +179,29 @@ def _train_and_file(
         return _End("failed", str(error))
     except StoppedError:  # between two states that are whole: the last checkpoint is where the run goes on
         return why_stop() or _End("done")
+    finally:
+        state.team.dismiss()
     journal.save(state)
     return (state.step < state.total_steps and why_stop()) or _End("done")
+
+
+def assist(run: Run, team: Alone) -> None:
+    """Train a run along with the process that leads, which alone writes.
+
+    Args:
+        run: Its folder, reached under the same path on every machine.
+        team: The processes, as this one sees them.
+
+    Raises:
+        ValueError: The text or the settings can't be used; the leader says so as well.
+    """
+    _take_threads(run, team)
+    state = begin(run, team)
+    records = train(state)
+    with suppress(DivergedError):
+        while next(records, None) is not None:
+            team.reseed(state.config.seed, state.step)
+    team.dismiss()
 
 
 class _Watch(threading.Thread):

@@ -63,6 +63,8 @@ ROOMS = (
     "sampled",
     "variants",
     "records",
+    "device",
+    "several",
     "training",
     "gradients",
     "line_by_line",

@@ -40,7 +40,19 @@ def _arguments() -> argparse.ArgumentParser:
     books.add_argument("out", type=Path, metavar="FILE", help="where to write it, about 48 MB")
     takehome.add_to(commands)
     weights_commands.add(commands)
+    _sweep_arguments(commands.add_parser("sweep", help="try several settings through the queue, and name the best"))
     return parser
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--text", metavar="FILE|NAME", help="a file, or a key such as the-verdict")
+    parser.add_argument("--preset", choices=MODEL_PRESETS, default="class", help="model and settings to start from")
+    parser.add_argument("--vary", action="append", metavar="NAME=A,B,...", help="a setting and its values; repeatable")
+    parser.add_argument("--budget", type=float, metavar="CORE-SECONDS", help="what all trials together may use")
+    parser.add_argument("--steps", type=int, help="updates of each trial; the preset's without it")
+    parser.add_argument("--study", type=int, metavar="TRIALS", help="let Optuna choose so many, instead of a grid")
+    parser.add_argument("--resume", metavar="ID", help="go on with a sweep that was interrupted")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="write down what came of it, as JSON")
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:

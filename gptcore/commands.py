@@ -253,6 +253,13 @@ def keep(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def sweep(arguments: argparse.Namespace) -> int:
+    """Try several settings through the queue."""
+    from gptcore import sweep_commands
+
+    return sweep_commands.sweep(arguments)
+
+
 def books(arguments: argparse.Namespace) -> int:
     """Write the books one after the other; those that are here already are not fetched again."""
     from gptcore import books as shelf
@@ -276,6 +283,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "record": record,
     "keep": keep,
     "books": books,
+    "sweep": sweep,
     "notebook": takehome.notebook,
     "pack": takehome.pack,
     **weights_commands.COMMANDS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
@@ -23,7 +24,9 @@ class QueueError(ValueError):
     """A run that the queue does not take; the message says why."""
 
 
-def submit(store: RunStore, text: Text, model: GPTConfig, training: TrainConfig, owner: str | None = None) -> Run:
+def submit(
+    store: RunStore, text: Text, model: GPTConfig, training: TrainConfig, owner: str | None = None, **about: Any
+) -> Run:
     """Check everything that can be checked beforehand, then queue a run.
 
     Args:
@@ -32,6 +35,7 @@ def submit(store: RunStore, text: Text, model: GPTConfig, training: TrainConfig,
         model: The model's shape; a compact vocabulary gets the size that the text gives it.
         training: The settings; a missing number of threads becomes all cores, so that the run's record says it.
         owner: Who owns it (``owner_of``); None for nobody.
+        about: What else config.json is to hold.
 
     Raises:
         QueueError: The owner has as many runs waiting as one may.
@@ -49,7 +53,7 @@ def submit(store: RunStore, text: Text, model: GPTConfig, training: TrainConfig,
     settings = replace(training, threads=training.threads or cores())
     plan = {**need._asdict(), "steps": training.steps or training.epochs * counts.batches}
     try:
-        return store.create(text, model, settings, lambda: _check_turn(store, owner), owner=owner, plan=plan)
+        return store.create(text, model, settings, lambda: _check_turn(store, owner), owner=owner, plan=plan, **about)
     except OSError as error:
         raise OSError(f"the run can't be stored: {error.strerror or error}") from error
 

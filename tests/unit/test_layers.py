@@ -79,6 +79,8 @@ ROOMS = (
     "gallery",
     "sanity",
     "rates",
+    "sweeps",
+    "sweep_results",
     "safetensors_file",
     "checkpoint",
     "footprint",
@@ -100,6 +102,7 @@ ROOMS = (
     "takehome",
     "figures",
     "weights_commands",
+    "sweep_commands",
     "commands",
     "__main__",
 )
@@ -204,8 +207,9 @@ def too_long(paths: Iterable[Path], limit: int) -> list[str]:
 
 
 def required() -> set[str]:
-    """The names that requirements.txt pins, and the one for many machines."""
-    files = [REPOSITORY / name for name in ("requirements.txt", "requirements-cluster.txt")]
+    """The names that requirements.txt pins, and those for many machines and for studies."""
+    names = ("requirements.txt", "requirements-cluster.txt", "requirements-sweep.txt")
+    files = [REPOSITORY / name for name in names]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     return set(re.findall(r"^([\w-]+)==", text, flags=re.MULTILINE))
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import streamlit as st
 
-from gptcore import diagnosis, gallery, rates, sanity, training, variants
+from gptcore import diagnosis, gallery, rates, sanity, sweep_results, sweeps, training, variants
 from gptcore.figures.clinic import case_figure, range_figure
-from pages._ui import clinic_checks, clinic_curves, clinic_rates, frame, owner
+from gptcore.figures.sweeps import parallel_figure
+from gptcore.runs import sweeping
+from pages._ui import clinic_checks, clinic_curves, clinic_rates, clinic_sweep, frame, owner
 
 frame.lesson("clinic")
 owner.recognise()
@@ -22,6 +24,10 @@ PARTS: dict[str, tuple[Callable[[], None], tuple[Callable[..., Any], ...]]] = {
         (sanity.starts_blind, sanity.learns_one_batch, sanity.judges_alike, sanity.learns_no_order),
     ),
     "Learning rate": (clinic_rates.learning_rate, (rates.read_range, rates.smooth, rates.sweep, range_figure)),
+    "Several settings": (
+        clinic_sweep.several_settings,
+        (sweeps.following, sweep_results.importance, sweeping.advance, parallel_figure),
+    ),
 }
 part = st.segmented_control(
     "What to look at",

@@ -30,7 +30,7 @@ from pages._ui import clinic_curves, clinic_words, resources, thread, trials
 
 Open = Callable[..., AppTest]
 Drawn = Callable[..., list[dict[str, Any]]]
-QUIZ, CARD, RATE = "Which bug is this?", "Sanity card", "Learning rate"
+QUIZ, CARD, RATE, SWEEP = "Which bug is this?", "Sanity card", "Learning rate", "Several settings"
 
 
 def opened(lesson: Open, part: str, **session: object) -> AppTest:
@@ -66,12 +66,19 @@ def finish() -> None:
 # --------------------------------------------------------------------------------------------------------------- a page
 
 
-@pytest.mark.parametrize("part", ["Your curve", "Gallery", QUIZ, CARD, RATE])
+@pytest.mark.parametrize("part", ["Your curve", "Gallery", QUIZ, CARD, RATE, SWEEP])
 def test_each_part_shows_something_true_before_any_click_and_only_that_part(lesson: Open, part: str) -> None:
     page = opened(lesson, part)
     assert len(page.get("plotly_chart")) >= 1
     assert "**What to notice.**" in prose(page)
-    own = {"Your curve": ("own",), "Gallery": ("gallery",), QUIZ: ("quiz",), CARD: ("card",), RATE: ("range", "sweep")}
+    own = {
+        "Your curve": ("own",),
+        "Gallery": ("gallery",),
+        QUIZ: ("quiz",),
+        CARD: ("card",),
+        RATE: ("range", "sweep"),
+        SWEEP: ("settings",),
+    }
     assert {str(chart.key).split("_")[1] for chart in page.get("plotly_chart")} == set(own[part])
     assert runs() == []
 

@@ -38,7 +38,7 @@ TUNABLE: dict[str, type[int | float]] = {
 SHAPE = {field.name for field in fields(GPTConfig)}
 MOST_TRIALS = 200
 OVER = ("done", "failed", "cancelled")
-WIDE = 10.0  # a range that spans this factor is searched by factors, not by differences
+WIDE = 5.0  # a range that spans this factor is searched by factors, not by differences
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def _heights(values: pd.Series, by_factors: bool) -> np.ndarray:
     return (scaled - scaled.min()) / span if span else np.full(len(scaled), 0.5)
 
 
-def parallel_figure(rows: pd.DataFrame, axes: Sequence[Axis], height: int = 340) -> go.Figure:
+def parallel_figure(rows: pd.DataFrame, axes: Sequence[Axis], height: int = 320) -> go.Figure:
     """Every trial as a line from axis to axis, the best one thick and green; the last axis is its loss, low is good.
 
     Args:
@@ -54,20 +54,27 @@ def parallel_figure(rows: pd.DataFrame, axes: Sequence[Axis], height: int = 340)
         )
     _mark_values(figure, columns, heights)
     figure.update_layout(hovermode="closest", margin={"l": 48, "r": 48, "t": 28, "b": 8})
-    figure.update_yaxes(visible=False, range=[-0.08, 1.08], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[-0.1, 1.1], fixedrange=True)
     figure.update_xaxes(showgrid=True, gridcolor=CUT, title="setting, and the validation loss (nats a token)")
     return figure
 
 
 def _mark_values(figure: go.Figure, columns: pd.DataFrame, heights: dict[str, np.ndarray]) -> None:
-    """Write the values beside each axis."""
+    """Write the values where no line runs: outside the first axis and the last, above and below those between."""
+    last = len(heights) - 1
     for number, name in enumerate(heights):
         marks = dict(zip(columns[name], heights[name], strict=True))
         if len(marks) > MOST_MARKS or name == LOSS:
             marks = {value: marks[value] for value in (min(marks), max(marks))}
         for value, at in marks.items():
             text = f"{value:.3f}" if name == LOSS else f"{value:g}"
-            figure.add_annotation(x=number, y=at, text=text, showarrow=False, xshift=-6, xanchor="right")
+            outside = number in (0, last)
+            above = {0.0: -12, 1.0: 12}.get(float(at))
+            if outside or above is None:
+                side = {"xshift": 8, "xanchor": "left"} if number == last else {"xshift": -8, "xanchor": "right"}
+            else:
+                side = {"yshift": above}
+            figure.add_annotation(x=number, y=at, text=text, showarrow=False, **side)
 
 
 def importance_figure(shares: pd.DataFrame, height: int = 180) -> go.Figure:

@@ -36,7 +36,7 @@ def several_settings() -> None:
     """The controls, the student's newest sweep on the present text or else the recorded one, and what it says."""
     asked = _ask()
     mine = _newest()
-    left, middle, right = st.columns([2, 2, 2], gap="medium")
+    left, middle, right = st.columns(3, gap="medium", vertical_alignment="center")
     if asked is not None:
         left.button(
             f"Try {asked.planned} trials on your text",
@@ -53,7 +53,7 @@ def several_settings() -> None:
         _watch(mine)
     else:
         sweep, recorded = sweep_results.recorded()
-        st.text("Recorded, on the story that comes with the program")
+        middle.text("Recorded, on the story that comes with the program")
         _draw(sweep, list(recorded), whose="recorded")
     _notice()
 

@@ -59,10 +59,10 @@ def choose(asked: str | None = None, *, reference: bool = False) -> torch.device
     return torch.device(name)
 
 
-def said(device: torch.device) -> str:
+def called(device: torch.device) -> str:
     """A device as a person calls it.
 
-    >>> said(CPU).startswith("the processor (")
+    >>> called(CPU).startswith("the processor (")
     True
     """
     names = {"cpu": "the processor", "cuda": "a graphics card", "mps": "Apple's graphics processor"}
@@ -137,4 +137,4 @@ def how_fast(pace: Pace, training: TrainConfig, device: torch.device, processes:
     tokens = training.batch_size * pace.shape.context_length / pace.step_seconds
     speed = processes * peak(device, training.precision)
     share = share_of_peak(pace.shape, training.batch_size, pace.step_seconds, speed)
-    return f"{tokens:,.0f} tokens/s, {share:.0%} of what one large product of matrices reaches on {said(device)}"
+    return f"{tokens:,.0f} tokens/s, {share:.0%} of what one large product of matrices reaches on {called(device)}"

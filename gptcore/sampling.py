@@ -226,8 +226,7 @@ def _scores(model: GPTModel, new_ids: list[list[int]], cache: KVCache | None) ->
     training = model.training
     model.eval()
     try:
-        ids = torch.tensor(new_ids, device=model.token_embedding.weight.device)  # (B, new)
-        hidden = model.hidden(ids, cache)  # (B, new, C)
+        hidden = model.hidden(torch.tensor(new_ids, device=model.token_embedding.weight.device), cache)  # (B, new, C)
         return model.head(hidden[:, -1]).float().cpu()  # (B, V)
     finally:
         model.train(training)

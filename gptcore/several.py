@@ -27,8 +27,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gptcore.config import TrainConfig
-from gptcore.device import CPU
-from gptcore.device import said as device_said
+from gptcore.device import CPU, called
 
 LossOf = Callable[[Tensor, Tensor], Tensor]  # inputs and targets, (B, T) each, to their mean loss
 PATIENCE = timedelta(hours=2)  # of the others while the first process evaluates
@@ -165,7 +164,7 @@ def said(team: Alone) -> str:
     >>> said(Alone()).startswith("training on the processor (")
     True
     """
-    place = device_said(team.device)
+    place = called(team.device)
     return f"training on {place}" if team.size == 1 else f"training in {team.size} processes, this one on {place}"
 
 

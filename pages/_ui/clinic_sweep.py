@@ -18,7 +18,7 @@ from gptcore.runs import sweeping
 from gptcore.runs.store import Run
 from gptcore.runs.sweeping import Standing, Sweeping
 from gptcore.sweeps import Axis, Method, Sweep, Trial
-from pages._ui import frame, owner, predict, thread, trials
+from pages._ui import charts, frame, owner, predict, thread, trials
 
 # What may be varied: its label, the values offered, and those of the recording.
 CHOICES: dict[str, tuple[str, list[float], list[float]]] = {
@@ -164,7 +164,8 @@ def _draw(sweep: Sweep, tried: list[Trial], whose: str) -> None:
         return
     shares = sweep_results.importance(sweep, rows)
     left, right = st.columns([3, 2], gap="medium")
-    left.plotly_chart(
+    charts.draw(
+        left,
         parallel_figure(finite, sweep.axes),
         key="clinic_settings_parallel",
         alt=f"{len(finite)} trials, each a line through its settings to its lowest validation loss, from "
@@ -176,7 +177,8 @@ def _draw(sweep: Sweep, tried: list[Trial], whose: str) -> None:
             _take_best(str(finite["run"].iloc[0]))
         if not shares.empty:
             said = ", ".join(f"{axis} {share:.0%}" for axis, share in zip(shares["axis"], shares["share"], strict=True))
-            st.plotly_chart(
+            charts.draw(
+                right,
                 importance_figure(shares),
                 key="clinic_settings_importance",
                 alt=f"Share of the variance of the losses that each setting explains alone: {said}.",

@@ -43,6 +43,7 @@ def parallel_figure(rows: pd.DataFrame, axes: Sequence[Axis], height: int = 320)
         figure.add_scatter(
             x=list(by_factors),
             y=[float(heights[name][place]) for name in by_factors],
+            text=[f"{columns[name].iloc[place]:g}" for name in by_factors],  # for who takes the numbers home
             mode="lines+markers",
             line={"color": KEPT if best else CUT, "width": 4 if best else 1.5},
             marker={"size": 9 if best else 4, "symbol": "diamond" if best else "circle"},

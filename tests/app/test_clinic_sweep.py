@@ -47,6 +47,7 @@ def test_the_recorded_sweep_is_drawn_trial_by_trial_with_its_shares(lesson: Open
     expected = [(loss - lowest) / (highest - lowest) for loss in rows["loss"]]
     assert [line["y"][-1] for line in reversed(lines)] == pytest.approx(expected)
     assert lines[-1]["name"] == "the best"
+    assert lines[-1]["text"][:-1] == [f"{rows[axis.name].iloc[0]:g}" for axis in sweep.axes]
     shares = sweep_results.importance(sweep, rows)
     bars = json.loads(page.get_by_key("clinic_settings_importance").proto.spec)["data"][0]
     assert bars["text"] == [f"{share:.0%}" for share in shares["share"]][::-1]

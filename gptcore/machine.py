@@ -11,22 +11,38 @@ from pathlib import Path
 import psutil
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 CPU_INFO = Path("/proc/cpuinfo")
 MIB = 2**20
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(cgroup: Path = CGROUP_QUOTA) -> int:
+    """Processor cores that this process may use: those that it may run on, or fewer where a container gets less time.
+
+    Args:
+        cgroup: The file in which Linux says how many microseconds a container may compute, and in how many; "max"
+            means no limit of its own.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, _, period = cgroup.read_text(encoding="ascii").strip().partition(" ")
+    except OSError:  # no such limits on this system
+        return there
+    return min(there, max(1, int(quota) // int(period))) if quota.isdigit() and period.isdigit() else there
 
 
 def memory_limit(cgroup: Path = CGROUP_LIMIT) -> int:
     """Bytes that all of this program's processes may hold together: the container's limit, or else the memory there is.
 
+    ``$GPTCORE_MEMORY_MIB`` may ask for less, on a machine that is shared with other programs.
+
     Args:
         cgroup: The file in which Linux says how much a container may use; "max" means no limit of its own.
     """
     total = psutil.virtual_memory().total
+    asked = os.environ.get("GPTCORE_MEMORY_MIB", "")
+    if asked.isdigit():
+        total = min(int(asked) * MIB, total)
     try:
         limit = cgroup.read_text(encoding="ascii").strip()
     except OSError:  # no such limits on this system

@@ -22,14 +22,14 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from gptcore.machine import cores, memory_limit
+from gptcore.machine import memory_limit
 from gptcore.runs.child import SOMEBODY_ELSES, Child, fate
 from gptcore.runs.cluster import Cluster
 from gptcore.runs.courier import Courier
 from gptcore.runs.files import replace_json
 from gptcore.runs.machines import settings
 from gptcore.runs.processes import is_elsewhere, process_of
-from gptcore.runs.queue import PROCESS_BYTES, QUEUE_FILE, SERVER_BYTES, WAITING, Ticket, fits, look, turns, waits
+from gptcore.runs.queue import PROCESS_BYTES, QUEUE_FILE, SERVER_BYTES, WAITING, Ticket, fits, look, slots, turns, waits
 from gptcore.runs.store import ENDED, Run, RunStore
 
 LOGGER = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Dispatcher(threading.Thread):
         elsewhere = settings()
         self.cluster = None if elsewhere is None else Cluster(elsewhere, root)
         room = (memory_limit() - SERVER_BYTES) // PROCESS_BYTES
-        self.most_warm = max(0, min(cores(), MOST_WARM, room)) if warm and self.cluster is None else 0
+        self.most_warm = max(0, min(slots(), MOST_WARM, room)) if warm and self.cluster is None else 0
         self._stopping = threading.Event()
         self._ended: dict[str, Ticket] = {}  # read once: an ended run changes only when it is reopened
         self._bell = 0

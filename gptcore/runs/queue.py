@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from gptcore.config import GPTConfig, TrainConfig
-from gptcore.machine import MIB, cores
+from gptcore.machine import MIB, cores, memory_limit
 from gptcore.parameters import training_disk, training_memory
 from gptcore.runs.store import ENDED, Run, RunStore
 
@@ -28,6 +28,7 @@ WAITING = ("queued", "interrupted")
 LEAST_DISK = 100 * MIB  # a run may always use this much
 PROCESS_BYTES = 400 * MIB  # Python with PyTorch, before there is a model
 SERVER_BYTES = 600 * MIB  # left to the server
+SMALL_BYTES = 3 * 1024 * MIB  # a machine with less, as in a free cloud, leaves what one run doesn't take to the models
 QUEUE_FILE = "queue.json"  # the dispatcher's view, for pages: derived from the folders, safe to lose
 
 
@@ -109,9 +110,24 @@ def _ticket(run: Run, config: dict[str, Any], status: dict[str, Any]) -> Ticket:
     )
 
 
+def slots() -> int:
+    """How many runs of one thread may train at once: one per core; one where memory is small."""
+    return 1 if memory_limit() < SMALL_BYTES else cores()
+
+
 def slots_of(ticket: Ticket) -> int:
-    """The slots that a run takes, of one per core: all but one at most, so that others can always start."""
-    return min(ticket.threads, max(1, cores() - 1))
+    """The slots that a run takes: all but one at most, so that others can always start."""
+    return min(ticket.threads, max(1, slots() - 1))
+
+
+def runs_at_once(memory: int, limit: int) -> int:
+    """How many runs of one kind, of one thread each, may train beside each other; one always may.
+
+    Args:
+        memory: Bytes that each needs beside its process.
+        limit: Bytes for the server and all of them.
+    """
+    return max(1, min(slots(), (limit - SERVER_BYTES) // (memory + PROCESS_BYTES)))
 
 
 def turns(tickets: Sequence[Ticket]) -> list[Ticket]:
@@ -137,9 +153,9 @@ def turns(tickets: Sequence[Ticket]) -> list[Ticket]:
 
 def fits(ticket: Ticket, running: Sequence[Ticket], limit: int) -> bool:
     """Whether a run may start beside those that run; alone it always may, because it was checked when submitted."""
-    slots = sum(map(slots_of, running)) + slots_of(ticket)
+    taken = sum(map(slots_of, running)) + slots_of(ticket)
     memory = SERVER_BYTES + sum(each.memory + PROCESS_BYTES for each in (*running, ticket))
-    return not running or (slots <= cores() and memory <= limit)
+    return not running or (taken <= slots() and memory <= limit)
 
 
 def _seconds_left(tickets: Sequence[Ticket]) -> dict[str, float]:
@@ -170,14 +186,14 @@ def waits(tickets: Sequence[Ticket], elsewhere: int | None = None) -> list[tuple
     left = _seconds_left(tickets)
     running = [ticket for ticket in tickets if ticket.state == "running"]
     ends = [left[ticket.run.id] for ticket in running for _ in range(slots_of(ticket))]
-    idle = (cores() if elsewhere is None else elsewhere) - len(ends)
+    idle = (slots() if elsewhere is None else elsewhere) - len(ends)
     free = sorted([0.0] * idle + ends) or [math.inf]  # when each slot is free again
     expected = []
     for ticket in turns(tickets):
-        slots = slots_of(ticket)
-        begin = free[slots - 1]
+        taken = slots_of(ticket)
+        begin = free[taken - 1]
         expected.append((ticket, begin if begin < math.inf else None))
-        free = sorted([begin + left[ticket.run.id]] * slots + free[slots:])
+        free = sorted([begin + left[ticket.run.id]] * taken + free[taken:])
     return expected
 
 

@@ -80,8 +80,7 @@ class Worker:
 
 
 def on_a_machine(monkeypatch: pytest.MonkeyPatch, cores: int, memory: int = EVERYTHING) -> None:
-    for module in (queue, dispatchers):
-        monkeypatch.setattr(module, "cores", lambda: cores)
+    monkeypatch.setattr(queue, "cores", lambda: cores)
     monkeypatch.setattr(dispatchers, "memory_limit", lambda: memory)
 
 

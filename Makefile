@@ -2,11 +2,13 @@
 # Kept to what GNU make 3.81 knows, the version that macOS brings.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint format clean
+.PHONY: help run test bench class-check lint format clean
 
 VENV ?= .venv
 # Options for the program behind the target: make run ARGS="--server.port 8600", make test ARGS="-k sampling".
 ARGS ?=
+# Students of a class: make class-check N=60.
+N ?= 30
 python := $(VENV)/bin/python
 
 # requirements.txt names a second package index. Where it cannot be reached, pip would ask it again and again for every
@@ -16,7 +18,7 @@ export PIP_RETRIES := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 run: $(VENV)/.runtime ## Start the program at http://localhost:8501 (sets itself up the first time)
 	@$(python) -m gptcore.address $(ARGS)
@@ -27,6 +29,9 @@ test: lint ## Check the code, then run every test
 
 bench: $(VENV)/.dev ## Measure speed against peers
 	$(python) -m benchmarks $(ARGS)
+
+class-check: $(VENV)/.dev ## Play a class of N (30) on this machine and say whether it fits
+	@$(python) -m benchmarks.class_check $(N)
 
 lint: $(VENV)/.dev ## Check style and types, changing nothing
 	$(python) -m ruff check .

@@ -36,6 +36,22 @@ class Server:
     home: Path
     process: psutil.Popen
 
+    def family(self) -> list[psutil.Process]:
+        """The server and all that it has started."""
+        return [self.process, *self.process.children(recursive=True)]
+
+    def memory(self) -> int:
+        """Bytes that all of them hold together: what several share counts once (PSS), as a container counts it."""
+        return sum(map(_held, self.family()))
+
+
+def _held(process: psutil.Process) -> int:
+    try:
+        held = process.memory_full_info()
+    except psutil.NoSuchProcess:  # it has ended in the meantime
+        return 0
+    return int(getattr(held, "pss", held.uss))  # only Linux shares what is shared out
+
 
 def _free_port() -> int:
     with socket.socket() as any_port:
@@ -54,8 +70,12 @@ def _wait(port: int) -> None:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A fresh server; it and all that it trains are ended in the end."""
+def running(**settings: str) -> Iterator[Server]:
+    """A fresh server; it and all that it trains are ended in the end.
+
+    Args:
+        settings: Of its environment, beside the data folder.
+    """
     with tempfile.TemporaryDirectory() as home:
         port = _free_port()
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
@@ -63,15 +83,16 @@ def running() -> Iterator[Server]:
         process = psutil.Popen(
             command,
             cwd=REPOSITORY,
-            env=os.environ | {"GPTCORE_HOME": home},
+            env=os.environ | settings | {"GPTCORE_HOME": home},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        server = Server(port, Path(home), process)
         try:
             _wait(port)
-            yield Server(port, Path(home), process)
+            yield server
         finally:
-            family = [process, *process.children(recursive=True)]
+            family = server.family()
             for member in family:
                 member.terminate()
             for member in psutil.wait_procs(family, timeout=15)[1]:

@@ -12,14 +12,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
+from gptcore.corpora import OWN_STORY, load_text
 from gptcore.paths import REPOSITORY
+from gptcore.runs.requests import submit
+from gptcore.runs.store import Run, RunStore
 
 START_SECONDS = 60
+RUN_SECONDS = 120  # until a run has made its first steps on a busy machine
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,20 @@ class Server:
     def memory(self) -> int:
         """Bytes that all of them hold together: what several share counts once (PSS), as a container counts it."""
         return sum(map(_held, self.family()))
+
+    def train(self) -> Run:
+        """A run of the class preset that does not end by itself while something is measured; it has begun.
+
+        Raises:
+            TimeoutError: It has not begun.
+        """
+        settings = replace(TRAIN_PRESETS["class"], steps=1_000_000, max_minutes=None, threads=1)
+        run = submit(RunStore(self.home / "runs"), load_text(OWN_STORY), MODEL_PRESETS["class"], settings)
+        for _ in range(RUN_SECONDS):
+            if run.metrics()[0]:
+                return run
+            time.sleep(1.0)
+        raise TimeoutError(f"the run has not begun: {run.status}")
 
 
 def _held(process: psutil.Process) -> int:

@@ -28,6 +28,7 @@ class Student:
     Attributes:
         page: The page's name in the address.
         run: The run that the address names, where it names one.
+        link: What else the address says, as a shared link has it.
         buttons: Ids of the buttons met so far; each ends with the button's key.
         captions: Small print on screen since the last answer.
         chart: What a screen reader is told of the last chart.
@@ -38,6 +39,7 @@ class Student:
     port: int
     page: str
     run: str = ""
+    link: str = ""
     buttons: set[str] = field(default_factory=set)
     captions: list[str] = field(default_factory=list)
     chart: str = ""
@@ -71,6 +73,12 @@ class Student:
         """Have the whole page drawn anew, as a moved control does."""
         await self._ask()
 
+    async def go_to(self, page: str) -> None:
+        """Open another page in the same visit."""
+        self.page, self._hash = page, ""
+        self.buttons.clear()
+        await self._ask()
+
     async def poll(self) -> None:
         """Let every part of the page that asks for it be drawn again, once, as a browser does at its interval."""
         for fragment in list(self._fragments):
@@ -88,8 +96,7 @@ class Student:
         message.rerun_script.page_script_hash = self._hash
         if not self._hash:
             message.rerun_script.page_name = self.page
-        if self.run:
-            message.rerun_script.query_string = f"run={self.run}"
+        message.rerun_script.query_string = f"run={self.run}" if self.run else self.link
         if fragment:
             message.rerun_script.fragment_id = fragment
             message.rerun_script.is_auto_rerun = True
@@ -128,3 +135,18 @@ class Student:
             self.chart = element.plotly_chart.alt
         elif kind == "exception":
             self.faults.append(f"{element.exception.type}: {element.exception.message[:200]}")
+
+
+async def visit(port: int, *pages: str, link: str = "") -> None:
+    """Open pages, one after the other, in one visit.
+
+    Raises:
+        RuntimeError: A page shows an error.
+    """
+    first, *rest = pages
+    async with Student(port, first, link=link) as student:
+        for page in rest:
+            await student.go_to(page)
+        await student.look_again()
+        if student.faults:
+            raise RuntimeError(f"a page shows {student.faults}")

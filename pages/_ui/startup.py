@@ -11,6 +11,7 @@ import functools
 import gc
 import logging
 import threading
+import time
 
 import streamlit as st
 
@@ -18,6 +19,7 @@ from gptcore.paths import runs_home
 from gptcore.runs.dispatcher import Dispatcher
 
 LOGGER = logging.getLogger(__name__)
+PROGRESS_SECONDS = 1.0  # between two lines of progress while a page waits
 
 _begun = threading.Lock()
 _torch_is_here = threading.Event()
@@ -63,6 +65,18 @@ def wait_for_torch() -> None:
     begin()
     line = st.empty()  # at every run, needed or not: else all that follows would change its place after the first
     if not _torch_is_here.is_set():
-        line.caption("PyTorch is being loaded; the first page after a start waits two seconds for it.")
-        _torch_is_here.wait()
+        began = time.monotonic()
+        line.caption(loading(0.0))
+        while not _torch_is_here.wait(PROGRESS_SECONDS):
+            line.caption(loading(time.monotonic() - began))
         line.empty()
+
+
+def loading(seconds: float) -> str:
+    """The line of progress after a cold start, when a page has waited so many seconds."""
+    if seconds < PROGRESS_SECONDS:
+        return "PyTorch is being loaded; the first page after a start waits two seconds for it."
+    return (
+        f"PyTorch is being loaded: {seconds:.0f} seconds so far. It happens once, at the start; on a small server it "
+        "takes longer. This page goes on by itself."
+    )

@@ -13,10 +13,12 @@ from functools import partial
 
 from benchmarks import (
     classroom,
+    cloud,
     cluster,
     dispatching,
     forward,
     generation,
+    lesson,
     loading,
     memorization,
     memory,
@@ -40,6 +42,8 @@ COMPARED: dict[str, Callable[[], list[results.Row]]] = {
     "next-token": next_token.measure,
     "loading": loading.measure,
     "techniques": techniques.measure,
+    "lesson": lesson.measure,
+    "cloud": cloud.measure,
 }
 UNASKED = {
     f"verdict-{name}": partial(verdict.measure, name) for name in ("book", "float32", "bfloat16")

@@ -106,6 +106,7 @@ class PublishedTraining(NamedTuple):
     source: str
 
 
+THE_VERDICT_TRAIN_TOKENS = 4_612  # GPT-2 tokens of the part that the book trains on, the first 0.9 of its characters
 THE_VERDICT_TOKENS = 10 * 9 * 2 * 256  # read by the book's run: epochs, batches, windows, tokens: 46,080
 
 THE_VERDICT_TIMES = (

@@ -6,7 +6,7 @@ from gptcore.bpe import cut_pieces, learn_merges, learnt_ranks, merge_trace
 from gptcore.figures.theme import marked
 from gptcore.tokenizer import load_tokenizer
 from gptcore.vocabularies import ways
-from pages._ui import chips, choices, four_ways, frame, merge_steps, own_bpe, predict
+from pages._ui import chips, choices, four_ways, frame, merge_steps, own_bpe, predict, quiz
 
 WORDS = (" unbelievably", " accomodation", " hippopotamuses", " 123456", " \U0001f989", "        return")
 MOST_CHARACTERS = 60
@@ -108,5 +108,6 @@ question = f"How many merges build `{marked(GUESSED)}`, of {len(GUESSED)} bytes?
 if predict.number("bpe", question, answer):
     chips.tokens(load_tokenizer().spans(GUESSED), key="bpe_answer")
 
+quiz.section("bpe")
 frame.code_behind(merge_trace, learn_merges, learnt_ranks, ways)
 frame.next_lesson("bpe")

@@ -9,7 +9,7 @@ from gptcore import diagnosis, gallery, rates, sanity, sweep_results, sweeps, tr
 from gptcore.figures.clinic import case_figure, range_figure
 from gptcore.figures.sweeps import parallel_figure
 from gptcore.runs import sweeping
-from pages._ui import clinic_checks, clinic_curves, clinic_rates, clinic_sweep, frame, owner
+from pages._ui import clinic_checks, clinic_curves, clinic_rates, clinic_sweep, frame, owner, quiz
 
 frame.lesson("clinic")
 owner.recognise()
@@ -40,5 +40,6 @@ part = st.segmented_control(
 )
 draw, code = PARTS[part or next(iter(PARTS))]
 draw()
+quiz.section("clinic")
 frame.code_behind(*code)
 frame.next_lesson("clinic")

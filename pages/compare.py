@@ -7,7 +7,7 @@ from gptcore.comparison import Compared
 from gptcore.corpora import TextError, load_text
 from gptcore.figures.comparison import comparison_curves
 from gptcore.recordings import Recording
-from pages._ui import compared, frame, owner, predict, reproduce, settings, side_by_side, thread
+from pages._ui import compared, frame, owner, predict, quiz, reproduce, settings, side_by_side, thread
 from pages._ui.compared import Offer
 
 frame.lesson("compare")
@@ -90,5 +90,6 @@ else:
     st.info("No run is chosen. Choose one or more above: one's own runs stand first, recorded ones after them.")
 run = thread.run()
 reproduce.panel(run, offers[run.id].name)
+quiz.section("compare")
 frame.code_behind(comparison.differences, comparison.results, comparison.same_run, comparison_curves)
 frame.next_lesson("compare")

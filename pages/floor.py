@@ -11,7 +11,7 @@ from gptcore.figures.floor import lowest_by_share, share_curves
 from gptcore.language import TOKENS, Language, entropy, make_language, the_entropies, the_language
 from gptcore.loss import perplexity
 from gptcore.published import BITS_OF_A_LETTER
-from pages._ui import frame, made_language, owner, way_down
+from pages._ui import frame, made_language, owner, quiz, way_down
 from pages._ui.way_down import PAIRS
 
 frame.lesson("floor")
@@ -98,5 +98,6 @@ way_down.view(share)
 _notice(share)
 made_language.section()
 _slip(share)
+quiz.section("floor")
 frame.code_behind(make_language, Language.shares, Language.entropies, entropy, share_curves, lowest_by_share)
 frame.next_lesson("floor")

@@ -8,7 +8,7 @@ from gptcore.dropout import dropout_losses
 from gptcore.figures.bars import next_token_bars, percent
 from gptcore.model import attention_step_by_step
 from gptcore.sampling import next_token_table
-from pages._ui import attention, charts, chips, forward_pass, forward_steps, forward_views, frame
+from pages._ui import attention, charts, chips, forward_pass, forward_steps, forward_views, frame, quiz
 from pages._ui.forward_pass import Pass
 
 frame.lesson("forward")
@@ -96,4 +96,5 @@ forward_steps.draw(seen, at, table)
 _notice(seen, at)
 forward_views.draw(seen, at)
 _slip()
+quiz.section("forward")
 _close()

@@ -5,7 +5,7 @@ import streamlit as st
 from gptcore import loss
 from gptcore.baselines import Tally
 from gptcore.figures.bars import loss_bars
-from pages._ui import charts, chips, frame, loss_views, passage, predict, three_judges, window_choice
+from pages._ui import charts, chips, frame, loss_views, passage, predict, quiz, three_judges, window_choice
 from pages._ui.passage import Passage
 
 frame.lesson("loss")
@@ -52,6 +52,7 @@ with left:
 with right:
     loss_views.prices(seen)
 loss_views.slips(seen)
+quiz.section("loss")
 frame.code_behind(
     loss.batch_logits,
     loss.loss_table,

@@ -7,7 +7,7 @@ import streamlit as st
 from gptcore import extraction, recitation, temperatures
 from gptcore.memorization import MIN_COPIED, CopyIndex
 from gptcore.runs.store import Run
-from pages._ui import frame, memory_views, recital, recited
+from pages._ui import frame, memory_views, quiz, recital, recited
 
 LENGTHS = (5, 10, 16, 25, 50)  # tokens to be recited
 SEED = 123
@@ -93,6 +93,7 @@ except ValueError as error:
         frame.refuse(error)
 if spoken is not None and measures is not None:
     recited.notice(run, spoken, measures, chosen.min_tokens)
+quiz.section("memory")
 frame.code_behind(
     CopyIndex, recitation.copying, extraction.right_before_slip, extraction.extraction, temperatures.write
 )

@@ -7,7 +7,7 @@ from gptcore import overfitting
 from gptcore.overfitting import Evaluation, judge, parting
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
-from pages._ui import chance, frame, predict, replay, resources, thread, time_machine
+from pages._ui import chance, frame, predict, quiz, replay, resources, thread, time_machine
 
 frame.lesson("overfitting")
 
@@ -92,5 +92,6 @@ if not evaluations:
     _nothing_yet(run)
 if not hidden:
     chance.section(run)
+quiz.section("overfitting")
 frame.code_behind(judge, parting, look_back, *chance.CODE)
 frame.next_lesson("overfitting")

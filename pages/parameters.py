@@ -18,7 +18,7 @@ from gptcore.parameters import (
     part_groups,
     well_known_counts,
 )
-from pages._ui import charts, choices, costs, frame, ledger, predict, shape, thread
+from pages._ui import charts, choices, costs, frame, ledger, predict, quiz, shape, thread
 
 GROWTHS = (2, 3, 4, 8)
 
@@ -85,6 +85,7 @@ with work_side:
     costs.operations(config, settings)
 costs.how_long(config, settings)
 ledger.slips(config)
+quiz.section("parameters")
 frame.code_behind(
     leaves,
     parameter_table,

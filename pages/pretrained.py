@@ -13,7 +13,7 @@ from gptcore.gpt2_names import mapping_rows
 from gptcore.model import GPTModel
 from gptcore.pretrained import WeightsError
 from gptcore.sampling import generate
-from pages._ui import against_views, against_write, frame, resources, weights_source
+from pages._ui import against_views, against_write, frame, quiz, resources, weights_source
 from pages._ui.resources import Voice
 
 frame.lesson("pretrained")
@@ -38,6 +38,7 @@ if model is not None:
     weights_source.mapping(model)
 with stage:
     task = against_views.lay(gpt2 if model is not None else None)
+quiz.section("pretrained")
 frame.code_behind(
     pretrained.load_gpt2,
     generate,

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptcore import sampling
 from gptcore.figures.bars import next_token_bars
-from pages._ui import charts, desk, frame, playground, resources, rules, sampling_questions, sampling_views
+from pages._ui import charts, desk, frame, playground, quiz, resources, rules, sampling_questions, sampling_views
 from pages._ui.desk import Desk
 from pages._ui.rules import Rules
 from pages._ui.sampling_compare import compare
@@ -112,5 +112,6 @@ with writing:
         sampling_views.write(on, rules.rules())
     elif on and st.session_state[VIEW] == COMPARE:
         compare(on, rules.rules().config.seed)
+quiz.section("sampling")
 frame.code_behind(sampling.choose, sampling.cut_top_k, sampling.cut_top_p, sampling.fall, sampling.generate)
 frame.next_lesson("sampling")

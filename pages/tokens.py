@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gptcore.tokenizer import END_OF_TEXT, GPT2Tokenizer, group_spans, load_tokenizer
-from pages._ui import chips, choices, frame, own_text, predict, resources, thread, token_counts, token_view
+from pages._ui import chips, choices, frame, own_text, predict, quiz, resources, thread, token_counts, token_view
 from pages._ui.token_counts import TokenCounts
 from pages._ui.token_examples import BY_NAME, named
 from pages._ui.token_facts import Where
@@ -114,5 +114,6 @@ question = f"How many tokens has `{QUESTION}`? A million owls, and a capital let
 if predict.number("tokens", question, len(load_tokenizer().encode(QUESTION))):
     chips.tokens(load_tokenizer().spans(QUESTION), key="tokens_answer")
 
+quiz.section("tokens")
 frame.code_behind(load_tokenizer, GPT2Tokenizer.encode, GPT2Tokenizer.token_bytes, group_spans)
 frame.next_lesson("tokens")

@@ -23,6 +23,7 @@ from pages._ui import (
     one_step,
     owner,
     predict,
+    quiz,
     resources,
     settings,
     take_home,
@@ -120,6 +121,10 @@ if "untrained" in status:
     )
 if wanted is not None:
     one_step.section(thread.text(), *wanted)
+<<<<<<< HEAD
 made_fast.card()
+=======
+quiz.section("training")
+>>>>>>> 265ac27 (Ask three questions a lesson before anything is shown, each answered by the thread's own numbers)
 frame.code_behind(training.train, training.update, training.evaluate, update_lines, pull, loss_along_gradient)
 frame.next_lesson("training")

@@ -6,7 +6,7 @@ from gptcore.batches import epoch_order, prepare
 from gptcore.corpora import TextError
 from gptcore.figures.windows import Part, window_strip
 from gptcore.windows import make_windows, split_text, window_counts
-from pages._ui import charts, frame, predict, thread, window_controls, window_order, window_view
+from pages._ui import charts, frame, predict, quiz, thread, window_controls, window_order, window_view
 from pages._ui.window_view import counted
 
 frame.lesson("windows")
@@ -117,5 +117,6 @@ if train.windows and predict.number("windows", question, answer):
         "down, and the first window makes one more."
     )
 
+quiz.section("windows")
 frame.code_behind(split_text, prepare, window_counts, make_windows, epoch_order)
 frame.next_lesson("windows")

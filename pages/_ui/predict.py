@@ -1,8 +1,63 @@
-"""Predict first, then check: a question whose answer the program works out from what is on screen."""
+"""Predict first, then check: a question whose answer the program works out from what is on screen.
+
+A first guess counts for this visit's tally; it lives in the session alone, and nobody is asked who they are.
+"""
 
 from __future__ import annotations
 
+import zlib
+from typing import NamedTuple
+
 import streamlit as st
+
+TALLY = "predict_first_guesses"
+
+
+class Question(NamedTuple):
+    """A question with its answer, both made of live numbers.
+
+    Attributes:
+        key: Start of its widgets' keys.
+        text: One question.
+        answer: A number, or one of the options.
+        why: A sentence with the numbers.
+        options: What one may answer; none where a number is asked for.
+        slip: The name in ``gptcore.slips`` of what it sets right.
+    """
+
+    key: str
+    text: str
+    answer: int | str
+    why: str
+    options: tuple[str, ...] = ()
+    slip: str = ""
+
+
+class Tally(NamedTuple):
+    """First guesses of this visit."""
+
+    right: int
+    guessed: int
+
+
+def tally() -> Tally:
+    """How many questions were guessed in this visit, and how many at the first guess."""
+    guesses: dict[str, bool] = st.session_state.get(TALLY, {})
+    return Tally(sum(guesses.values()), len(guesses))
+
+
+def _count(question: str, is_right: bool) -> None:
+    """Only a question's first guess counts."""
+    st.session_state.setdefault(TALLY, {}).setdefault(question, is_right)
+
+
+def ask(question: Question) -> None:
+    """Ask it; once it is answered, say what is true and why. When its text changes, an older guess no longer counts."""
+    key = f"{question.key}_{zlib.crc32(question.text.encode())}"
+    if isinstance(question.answer, str):
+        choice(key, question.text, list(question.options), question.answer, question.why)
+    elif number(key, question.text, question.answer):
+        st.caption(question.why)
 
 
 def number(key: str, question: str, answer: int) -> bool:
@@ -25,6 +80,7 @@ def number(key: str, question: str, answer: int) -> bool:
         )
     if checked and guess is not None:
         st.session_state[f"{key}_predicted"] = (question, guess)
+        _count(question, guess == answer)
     asked, guessed = st.session_state.get(f"{key}_predicted", ("", 0))
     if asked != question:
         return False
@@ -50,6 +106,8 @@ def choice(key: str, question: str, options: list[str], answer: str, why: str) -
     """
     st.markdown(f"**Try it.** {question}")
     guess = st.pills("Your guess", options, key=f"{key}_predict_choice", label_visibility="collapsed")
+    if guess is not None:
+        _count(question, guess == answer)
     if guess == answer:
         st.success(f"Yes. {why}", icon=":material/check_circle:")
     elif guess is not None:

@@ -32,6 +32,7 @@ ROOMS = (
     "durable",
     "encodings",
     "published",
+    "slips",
     "tokenizer",
     "language",
     "bpe",

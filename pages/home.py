@@ -11,7 +11,7 @@ from gptcore.overfitting import phase
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
-from pages._ui import charts, frame, resources, startup, teach, thread, time_machine
+from pages._ui import charts, frame, resources, startup, teach, thread, time_machine, tour
 
 frame.lesson("home")
 BARS = 5  # of each passage: the box below should not lie too deep
@@ -76,5 +76,7 @@ label = "Train on this text" if thread.text().key == OWN_STORY else "Train on yo
 with st.container(horizontal=True, gap="small", vertical_alignment="center"):
     with st.container(border=True, width="content"):
         st.page_link(frame.page_file("training"), label=f"**{label}**", icon=":material/play_arrow:")
+    st.button("Ten-minute tour", icon=":material/tour:", key="home_tour", on_click=tour.begin)
+    st.page_link(frame.page_file(frame.PLAN), label="Lesson plans", icon=":material/school:")
     teach.part()
 frame.code_behind(look_back, phase, CopyIndex, *([next_token_bars] if live else []))

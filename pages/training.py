@@ -121,10 +121,7 @@ if "untrained" in status:
     )
 if wanted is not None:
     one_step.section(thread.text(), *wanted)
-<<<<<<< HEAD
 made_fast.card()
-=======
 quiz.section("training")
->>>>>>> 265ac27 (Ask three questions a lesson before anything is shown, each answered by the thread's own numbers)
 frame.code_behind(training.train, training.update, training.evaluate, update_lines, pull, loss_along_gradient)
 frame.next_lesson("training")

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from gptcore.paths import ASSETS
-from pages._ui import charts, head, present, share, teaching, thread
+from pages._ui import charts, head, present, share, teaching, thread, tour
 
 
 class Lesson(NamedTuple):
@@ -54,6 +54,7 @@ LESSONS = (
     Lesson("sampling", "Talking", "Sampling", "casino", "chapter 5", "How does a list of scores become a text?"),
     Lesson("pretrained", "Talking", "GPT-2", "download", "chapter 5", "Same code, other weights: what changes?"),
 )
+PLAN = "plan"  # a page of its own outside the menu
 
 
 def page_file(key: str) -> str:
@@ -83,6 +84,7 @@ def _pages() -> dict[str, list[StreamlitPage]]:
             help=lesson.question,
         )
         sections.setdefault(lesson.section, []).append(page)
+    sections[""].append(st.Page(page_file(PLAN), title="Lesson plan", url_path=PLAN, visibility="hidden"))
     return sections
 
 
@@ -92,8 +94,8 @@ def enter() -> StreamlitPage:
     return _menu()
 
 
-def lesson(key: str) -> None:
-    """Open a lesson: thread strip, title, question.
+def come_in() -> None:
+    """See that a page is run through app.py: the first line of each page, and of each lesson within ``lesson``.
 
     On a fresh server the first request for a page's own address runs that page without app.py. It then gets the menu
     here and starts again, this time through app.py.
@@ -101,12 +103,18 @@ def lesson(key: str) -> None:
     if not st.session_state.pop("entered", False):
         _menu()
         st.rerun()
+
+
+def lesson(key: str) -> None:
+    """Open a lesson: the tour's stop where one is on, thread strip, title, question."""
+    come_in()
     about = next(lesson for lesson in LESSONS if lesson.key == key)
     charts.begin()
     if (first := teaching.first_lesson()) and key == LESSONS[0].key != first:
         st.switch_page(page_file(first))
     share.open_link(key)
     teaching.hold(key)
+    tour.bar(key)
     thread.strip(key)
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-head"):
         st.header(about.question, anchor=False)

@@ -89,7 +89,7 @@ def windows() -> list[Question]:
     return [
         Question(
             "quiz_windows_shift",
-            f"A window of your run has {T:,} input tokens. By how many tokens is its target row moved against them?",
+            f"A window has {T:,} input tokens here. By how many tokens is its target row moved against them?",
             moved,
             f"Token 2 is the target at place 1, token 3 at place 2, and so on. The stride of {stride:,} says where the "
             "next window starts, and nothing about targets.",

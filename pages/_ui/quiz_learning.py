@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig
 from gptcore.figures.bars import percent
 from gptcore.memorization import MIN_COPIED, copied_tokens
@@ -16,6 +18,7 @@ from pages._ui.resources import Voice
 from pages._ui.thread_numbers import Looked
 
 CLIP = 1.0  # the usual limit
+BEGINNING = 40  # characters of a text that comes without a prompt
 HOT = SamplingConfig(temperature=2.0, top_k=5)
 CHANGES = ("it is smaller", "it is the same", "it is larger")
 
@@ -105,14 +108,14 @@ def over_fitting() -> list[Question]:
 def memory() -> list[Question]:
     """What temperature leaves as it is, and what counts as a copy."""
     looked = thread_numbers.evaluated_run()
-    said = looked.run.samples()
+    said = [sample for sample in looked.run.samples() if sample["step"] <= looked.best.step]
     return [_temperature(), *(_copies(looked, said[-1]) if said else [])]
 
 
 def _temperature() -> Question:
     mine = thread.run()
     run = mine if mine.weights("last") else Run(thread.SMALL_RUN)
-    voice, prompt = Voice("the run", run.folder, "last"), run.text.prompt
+    voice, prompt = Voice("the run", run.folder, "last"), run.text.prompt or run.text.text[:BEGINNING]
     plain, hot = (resources.next_tokens(voice, prompt, rules) for rules in (SamplingConfig(), HOT))
     moved = float((plain["logit"] - hot["logit"]).abs().max())
     last = thread_numbers.look(run).looks[-1]
@@ -130,7 +133,7 @@ def _temperature() -> Question:
     )
 
 
-def _copies(looked: Looked, sample: dict[str, str]) -> list[Question]:
+def _copies(looked: Looked, sample: dict[str, Any]) -> list[Question]:
     run, written = looked.run, resources.token_ids(sample["text"])
     config = run.train_config
     spans = {
@@ -143,8 +146,8 @@ def _copies(looked: Looked, sample: dict[str, str]) -> list[Question]:
     return [
         Question(
             "quiz_memory_copied",
-            f"At its end {looked.whose} wrote {new} tokens. How many of them stand in passages of {MIN_COPIED} tokens "
-            "or more that it copied word for word?",
+            f"At step {sample['step']} {looked.whose} wrote {new} tokens. How many of them stand in passages of "
+            f"{MIN_COPIED} tokens or more that it copied word for word?",
             copied[MIN_COPIED],
             f"{copied[MIN_COPIED]} of {new}; the longest passage has {longest} tokens.",
         ),

@@ -8,7 +8,7 @@ from gptcore.baselines import uniform_loss
 from gptcore.config import MODEL_PRESETS, GPTConfig
 from gptcore.parameters import count_parameters, leaves, parameter_table
 from gptcore.slips import SLIPS
-from pages._ui import choices, frame, resources, thread
+from pages._ui import against, choices, resources, thread
 from pages._ui.loss_views import MEANT, SAID
 from pages._ui.predict import Question
 
@@ -64,7 +64,7 @@ def forward_pass() -> list[Question]:
     other = [*ids[:-1], (ids[-1] + 1) % tokenizer.vocab_size]
     as_it_is, edited = (window_logits(model, [*each, 0])[0] for each in (ids, other))
     at_first, at_last = (float((as_it_is[at] - edited[at]).abs().max()) for at in (0, -1))
-    name, T = frame.plain(voice.label), len(ids)
+    name, T = against.named(voice.label), len(ids)
     return [
         Question(
             "quiz_forward_mask",

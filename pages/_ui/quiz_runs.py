@@ -17,7 +17,7 @@ from pages._ui.predict import Question
 CURVES = ("gallery-healthy", "gallery-no-mask", "gallery-stuck")
 SEEDS = ("seed-123", "seed-124", "seed-125", "seed-126", "seed-127")
 SPREADS = {0.01: "less than 0.01 nats", 0.05: "0.01 to 0.05 nats", 0.5: "0.05 to 0.5 nats", math.inf: "more"}
-RATES = ("still at its peak", "half-way down", "at its lowest")
+RATES = ("still at its peak", "halfway down", "at its lowest")
 
 
 def clinic() -> list[Question]:

@@ -43,7 +43,7 @@ def sampling() -> list[Question]:
             percent(greedy["probability"].max()),
             f"At 0 the likeliest is always taken. Nothing is divided by 0, and the {len(plain):,} scores stay as they "
             "are.",
-            (percent(0.0), percent(likeliest), percent(1.0)),
+            tuple(dict.fromkeys((percent(0.0), percent(likeliest), percent(1.0)))),
         ),
     ]
 
@@ -58,7 +58,7 @@ def pretrained() -> list[Question]:
     return [
         Question(
             "quiz_pretrained_verdict",
-            "Published: which of these guesses the part of The Verdict best that none of them was trained on here?",
+            "Published: which of these models guesses the validation part of The Verdict best?",
             best.model,
             f"{best.validation:.2f} nats a token. {by_heart.model.capitalize()} has the lowest training loss, "
             f"{by_heart.train:.2f}, and {by_heart.validation:.2f} on the rest.",

@@ -76,7 +76,7 @@ label = "Train on this text" if thread.text().key == OWN_STORY else "Train on yo
 with st.container(horizontal=True, gap="small", vertical_alignment="center"):
     with st.container(border=True, width="content"):
         st.page_link(frame.page_file("training"), label=f"**{label}**", icon=":material/play_arrow:")
-    st.button("Ten-minute tour", icon=":material/tour:", key="home_tour", on_click=tour.begin)
+    tour.link(0, "Ten-minute tour", "tour")
     st.page_link(frame.page_file(frame.PLAN), label="Lesson plans", icon=":material/school:")
     teach.part()
 frame.code_behind(look_back, phase, CopyIndex, *([next_token_bars] if live else []))

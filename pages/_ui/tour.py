@@ -18,7 +18,7 @@ from gptcore.paths import POCKET_MODEL
 from pages._ui import resources, thread, thread_numbers
 from pages._ui.resources import Voice
 
-AT = "tour_stop"
+AT, ASKED = "tour_stop", "tour"
 POCKET = Voice("pocket model", POCKET_MODEL)
 
 
@@ -57,14 +57,9 @@ class Stop(NamedTuple):
 
 STOPS = (
     Stop(
-        "home",
-        "Everything begins with a text: {characters} characters. A model of 162 million parameters once learnt from a "
-        "text like this, and here is what it said on the way.",
-        "Drag the time machine from the left to the right, and read.",
-    ),
-    Stop(
         "tokens",
-        "A model reads no letters. This text becomes {tokens} tokens, each with its number out of {vocabulary}.",
+        "Everything begins with a text, here of {characters} characters. A model reads no letters: the text "
+        "becomes {tokens} tokens, each with its number out of {vocabulary}.",
         "Type your name. Is it one token?",
     ),
     Stop(
@@ -103,6 +98,12 @@ STOPS = (
         "Compare what it says at the best step with what it says at the end.",
     ),
     Stop(
+        "memory",
+        "At {last_train} nats a token on its own text, {whose} ended. What a model says can be held to what it "
+        "read: orange stands there word for word.",
+        "Take the small recorded run, and turn up the temperature. What is still copied?",
+    ),
+    Stop(
         "sampling",
         "Probabilities become text by drawing. After “{prompt}” the bundled model is as unsure as among {choices} "
         "equally likely tokens.",
@@ -117,14 +118,24 @@ STOPS = (
 )
 
 
-def begin() -> None:
-    """Go to the first stop when the page is drawn next."""
-    st.session_state[AT] = 0
+def link(stop: int, label: str, icon: str) -> None:
+    """A link to a stop: a page's address says where the tour stands, so a stop can be sent to somebody, too."""
+    lesson = STOPS[stop].lesson
+    st.page_link(f"pages/{lesson}.py", label=label, icon=f":material/{icon}:", query_params={ASKED: str(stop + 1)})
 
 
-def leave() -> None:
-    """End the tour."""
+def _now() -> int | None:
+    """The stop that the address names, else the last one; None where no tour is on."""
+    asked = st.query_params.get(ASKED, "")
+    if asked in map(str, range(1, len(STOPS) + 1)):
+        st.session_state[AT] = int(asked) - 1
+    at: int | None = st.session_state.get(AT)
+    return at
+
+
+def _leave() -> None:
     st.session_state.pop(AT, None)
+    st.query_params.pop(ASKED, None)
 
 
 def words(stop: Stop) -> dict[str, str]:
@@ -135,31 +146,20 @@ def words(stop: Stop) -> dict[str, str]:
 
 def bar(lesson: str) -> None:
     """Draw where the tour stands, at the top of a lesson; nothing where no tour is on."""
-    at = st.session_state.get(AT)
+    at = _now()
     if at is None:
         return
-    stop = STOPS[at]
+    stop, is_last = STOPS[at], at == len(STOPS) - 1
     with st.container(border=True, gap="xsmall", key="tour"):
         if stop.lesson == lesson:
             st.markdown(f"**{at + 1} of {len(STOPS)}.** {stop.said.format(**words(stop))} **{stop.do}**")
-        else:
-            st.markdown(f"The tour waits at stop {at + 1} of {len(STOPS)}.")
-        with st.container(horizontal=True, gap="small"):
-            _ways(at, is_here=stop.lesson == lesson)
-
-
-def _ways(at: int, is_here: bool) -> None:
-    """Back, on, and out."""
-    is_last = at == len(STOPS) - 1
-    if is_here and st.button("Back", icon=":material/arrow_back:", key="tour_back", disabled=at == 0):
-        _go(at - 1)
-    if not is_here and st.button("Go on", icon=":material/arrow_forward:", key="tour_on", type="primary"):
-        _go(at)
-    if is_here and not is_last and st.button("Next", icon=":material/arrow_forward:", key="tour_next", type="primary"):
-        _go(at + 1)
-    st.button("End the tour" if is_last else "Leave", icon=":material/close:", key="tour_leave", on_click=leave)
-
-
-def _go(to: int) -> None:
-    st.session_state[AT] = to
-    st.switch_page(f"pages/{STOPS[to].lesson}.py")
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            if stop.lesson != lesson:
+                link(at, f"The tour waits at stop {at + 1} of {len(STOPS)}", "tour")
+            else:
+                if at:
+                    link(at - 1, "Back", "arrow_back")
+                if not is_last:
+                    link(at + 1, "**Next**", "arrow_forward")
+            leave = "End the tour" if is_last else "Leave"
+            st.button(leave, icon=":material/close:", key="tour_leave", type="tertiary", on_click=_leave)

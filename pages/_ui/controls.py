@@ -254,6 +254,7 @@ PRIVATE = {
     "pretrained_take": "it takes weights along, and shows nothing by itself",
     "present_*": "how a lesson is projected is the presenter's matter",
     "teach_*": "it is the teacher's own",
+    "plan_*": "the address of a plan names its lesson, and the answers are the teacher's own",
 }
 
 

@@ -17,6 +17,7 @@ from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
 from pages._ui import (
     choices,
+    classmates,
     frame,
     live,
     made_fast,
@@ -43,6 +44,7 @@ def _submit(model: GPTConfig, config: TrainConfig) -> None:
     teaching.check(thread.text(), model, config)
     run = requests.submit(thread.store(), thread.text(), model, config, owner.name())
     owner.runs().append(run.id)
+    classmates.sit_down()
     thread.follow(run)
     patience = time.monotonic() + FIRST_POINT_SECONDS
     while time.monotonic() < patience and not run.metrics()[0] and queue.place(thread.store(), run) is None:

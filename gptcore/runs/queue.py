@@ -206,13 +206,15 @@ class Place:
     seconds: float | None
 
 
-def place(store: RunStore, run: Run) -> Place | None:
-    """A run's place as the dispatcher last saw it; None where it does not wait, or nobody has looked yet."""
+def places(store: RunStore) -> dict[str, Place]:
+    """The place of each run that waits, by its id, as the dispatcher last saw them; empty before it has looked."""
     try:
         queue: list[dict[str, Any]] = json.loads((store.root / QUEUE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    for index, row in enumerate(queue):
-        if row["run"] == run.id:
-            return Place(index + 1, len(queue), row["seconds"])
-    return None
+        return {}
+    return {row["run"]: Place(index + 1, len(queue), row["seconds"]) for index, row in enumerate(queue)}
+
+
+def place(store: RunStore, run: Run) -> Place | None:
+    """A run's place as the dispatcher last saw it; None where it does not wait, or nobody has looked yet."""
+    return places(store).get(run.id)

@@ -230,6 +230,7 @@ SHARED: dict[str, list[Control]] = {
         Control("pretrained_temperature", float, 0, 2),
         Control("pretrained_top_k", int, 0, 100),
     ],
+    "classroom": [],
 }
 
 PRIVATE = {
@@ -255,6 +256,7 @@ PRIVATE = {
     "present_*": "how a lesson is projected is the presenter's matter",
     "teach_*": "it is the teacher's own",
     "plan_*": "the address of a plan names its lesson, and the answers are the teacher's own",
+    "classroom_*": "it belongs to one class on this server",
 }
 
 

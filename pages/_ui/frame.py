@@ -55,6 +55,8 @@ LESSONS = (
     Lesson("pretrained", "Talking", "GPT-2", "download", "chapter 5", "Same code, other weights: what changes?"),
 )
 PLAN = "plan"  # a page of its own outside the menu
+# No lesson: it stands in no thread, and in the menu of a class and its teacher alone.
+CLASSROOM = Lesson("classroom", "Class", "Class board", "groups", "", "What is everybody's model learning?")
 
 
 def page_file(key: str) -> str:
@@ -73,7 +75,7 @@ def _menu() -> StreamlitPage:
 
 def _pages() -> dict[str, list[StreamlitPage]]:
     sections: dict[str, list[StreamlitPage]] = {}
-    for lesson in LESSONS:
+    for lesson in (*LESSONS, CLASSROOM):
         title = f"{lesson.title} · {lesson.chapter}" if lesson.chapter else lesson.title
         page = st.Page(
             page_file(lesson.key),
@@ -81,11 +83,16 @@ def _pages() -> dict[str, list[StreamlitPage]]:
             icon=f":material/{lesson.icon}:",
             url_path=lesson.key if lesson.section else None,
             default=not lesson.section,
+            visibility="visible" if lesson is not CLASSROOM or _sees_board() else "hidden",
             help=lesson.question,
         )
         sections.setdefault(lesson.section, []).append(page)
     sections[""].append(st.Page(page_file(PLAN), title="Lesson plan", url_path=PLAN, visibility="hidden"))
     return sections
+
+
+def _sees_board() -> bool:
+    return teaching.is_teacher() or teaching.in_class()
 
 
 def enter() -> StreamlitPage:
@@ -108,7 +115,7 @@ def come_in() -> None:
 def lesson(key: str) -> None:
     """Open a lesson: the tour's stop where one is on, thread strip, title, question."""
     come_in()
-    about = next(lesson for lesson in LESSONS if lesson.key == key)
+    about = next(lesson for lesson in (*LESSONS, CLASSROOM) if lesson.key == key)
     charts.begin()
     if (first := teaching.first_lesson()) and key == LESSONS[0].key != first:
         st.switch_page(page_file(first))
@@ -119,7 +126,7 @@ def lesson(key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-head"):
         st.header(about.question, anchor=False)
         if present.is_on():
-            present.bar(key, [lesson.key for lesson in LESSONS])
+            present.bar(key, [lesson.key for lesson in (*LESSONS, CLASSROOM)])
         else:
             head.buttons(key)
     if said := share.notes(key):

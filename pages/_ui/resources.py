@@ -113,7 +113,7 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=METRIC_COLUMNS).astype(METRIC_TYPES)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=128, show_spinner=False)  # a class board looks at sixty again and again
 def _followed(folder: Path) -> _Followed:
     return _Followed(Run(folder))
 

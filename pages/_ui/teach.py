@@ -36,17 +36,17 @@ def part() -> None:
             st.image(qr_image(address), width=240, alt="QR code of the address above")
         st.button("Present", icon=":material/slideshow:", key="teach_present", on_click=present.begin)
         st.caption("Arrow keys or a clicker walk from lesson to lesson; Escape leaves.")
-        _code()
+        code()
         st.markdown(LEVERS)
 
 
-def _code() -> None:
+def code() -> None:
     """Take the teacher's code, where this server has one; nobody else is asked for anything."""
     if teaching.is_teacher():
-        st.caption("You are the teacher of this visit: no lever holds you.")
+        st.caption("You are the teacher of this visit: no lever holds you, and the class board is in the menu.")
     elif teaching.has_code():
-        code = st.text_input("Teacher's code", type="password", key="teach_code", max_chars=200)
-        if code and teaching.give_code(code):
+        typed = st.text_input("Teacher's code", type="password", key="teach_code", max_chars=200)
+        if typed and teaching.give_code(typed):
             st.rerun()
-        if code:
+        if typed:
             st.error("That is not the teacher's code of this server.")

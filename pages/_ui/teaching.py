@@ -17,15 +17,18 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from gptcore.classroom import Register
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.parameters import count_parameters
+from gptcore.paths import home
 from pages._ui import controls, resources
 from pages._ui.control import Control, short
 
 FROM_LINK, TEACHER, KEPT, BEGUN = "teach_levers", "teach_is_teacher", "teach_kept", "teach_begun"
 LISTS, LIMITS = ("lock", "hide"), ("most_steps", "most_parameters")
-NAMES = (*LISTS, *LIMITS)
+CLASS, IN_CLASS = "class", "teach_in_class"
+NAMES = (*LISTS, *LIMITS, CLASS)
 ALL = "all"
 
 
@@ -68,6 +71,21 @@ def give_code(code: str) -> bool:
     wanted = secrets().get("code")
     st.session_state[TEACHER] = bool(wanted) and hmac.compare_digest(code.encode(), str(wanted).encode())
     return is_teacher()
+
+
+def in_class() -> bool:
+    """Whether this visit came by the link to the class that goes on now."""
+    said = str(st.session_state.get(IN_CLASS) or st.query_params.get(CLASS) or "")
+    key = register().key if said else ""
+    if not key or not hmac.compare_digest(said.encode(errors="replace"), key.encode()):
+        return False
+    st.session_state[IN_CLASS] = key
+    return True
+
+
+def register() -> Register:
+    """The class of this server."""
+    return Register(home() / "class")
 
 
 def levers() -> Levers:
@@ -114,6 +132,8 @@ def open_link(said: Mapping[str, str]) -> list[str]:
         lock, hide = (lists.get(name, frozenset()) for name in LISTS)
         steps, parameters = map(limits.get, LIMITS)
         st.session_state[FROM_LINK] = Levers(lock, hide, steps, parameters)
+    if CLASS in said and not in_class():
+        notes.append("The link's class is none of this server's: ask the teacher for a new link")
     return notes
 
 

@@ -108,12 +108,13 @@ def test_the_code_shown_is_the_source_of_what_gptcore_runs(opened: Opened) -> No
 
 def test_the_menu_holds_every_lesson_once_in_order(opened: Opened) -> None:
     addresses = [info["url_pathname"] for info in opened[1]._registered_pages.values()]
-    assert addresses == ["", frame.PLAN, *(lesson.key for lesson in frame.LESSONS[1:])]
+    assert addresses == ["", frame.PLAN, *(lesson.key for lesson in frame.LESSONS[1:]), frame.CLASSROOM.key]
 
 
-def test_every_page_file_is_a_lesson_or_the_plan_and_every_lesson_has_its_file() -> None:
+def test_every_page_file_but_plan_and_class_board_is_a_lesson_and_every_lesson_has_its_file() -> None:
     files = {f"pages/{path.name}" for path in (REPOSITORY / "pages").glob("*.py")}
-    assert files == {frame.page_file(key) for key in (frame.PLAN, *(lesson.key for lesson in frame.LESSONS))}
+    known = (frame.PLAN, frame.CLASSROOM.key, *(lesson.key for lesson in frame.LESSONS))
+    assert files == {frame.page_file(key) for key in known}
 
 
 @pytest.mark.parametrize("key", [lesson.key for lesson in frame.LESSONS[1:]])

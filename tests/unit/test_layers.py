@@ -98,6 +98,7 @@ ROOMS = (
     "race",
     "shelf",
     "runs",
+    "classroom",
     "comparison",
     "timeline",
     "takehome",

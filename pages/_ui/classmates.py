@@ -1,0 +1,110 @@
+"""The class board's data, read once for all who look, and what a class and its teacher may do.
+
+How to read it: ``look`` is the board as it was within the last seconds; ``sit_down`` takes a seat for whoever came by
+the link to the class. Nobody is asked for a name. What is left out: what is drawn (the page).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import streamlit as st
+from filelock import Timeout
+
+from gptcore.classroom import Member, Row, board
+from gptcore.figures.classroom import Cell, classroom_figure
+from gptcore.runs.store import RunStore
+from pages._ui import frame, owner, resources, teaching, thread
+
+LOOK_SECONDS = 3.0
+SHARED_SECONDS = 2.0  # a board is at most this old: sixty browsers that look cost little more than one
+
+
+class Board(NamedTuple):
+    """What everybody's screen shows.
+
+    Attributes:
+        rows: A person each.
+        more: People who have no room on the board.
+        figure: Their curves.
+        seconds: What it cost this server.
+    """
+
+    rows: list[Row]
+    more: int
+    figure: Any
+    seconds: float
+
+
+@st.cache_resource(ttl=SHARED_SECONDS, max_entries=4, show_spinner=False)
+def _board(root: Path, key: str, guests: bool) -> Board:
+    del key  # another class is another board
+    begun = time.perf_counter()
+    rows, more = board(RunStore(root), teaching.register().members(), guests=guests)
+    figure = classroom_figure([_cell(row) for row in rows])
+    return Board(rows, more, figure, time.perf_counter() - begun)
+
+
+def look() -> Board:
+    """The board as this visit may see it: a teacher sees those outside the class, too."""
+    return _board(thread.store().root, teaching.register().key, teaching.is_teacher())
+
+
+def _cell(row: Row) -> Cell:
+    return Cell(row.label, _note(row), address(row), resources.metrics(row.run), row.steps)
+
+
+def _note(row: Row) -> str:
+    if row.best is not None:
+        return f"{row.best:.2f}"
+    return f"place {row.waits.place}" if row.waits else row.state
+
+
+def address(row: Row) -> str:
+    """Where a run is watched, seen from the board: any run may be watched by who knows its address."""
+    return f"training?run={row.run.id}"
+
+
+def table(rows: list[Row]) -> pd.DataFrame:
+    """Who trains what."""
+    return pd.DataFrame(
+        {
+            "who": [row.label for row in rows],
+            "run": [address(row) for row in rows],
+            "text": [row.text for row in rows],
+            "layers × width": [row.model for row in rows],
+            "state": [row.state for row in rows],
+            "steps": [f"{row.done:,} of {row.steps:,}" if row.steps else f"{row.done:,}" for row in rows],
+            "best validation loss": pd.Series([row.best for row in rows], dtype="float64"),
+            "place in the queue": pd.Series([row.waits and row.waits.place for row in rows], dtype="Int64"),
+            "seconds to wait": pd.Series([row.waits and row.waits.seconds for row in rows], dtype="float64"),
+        }
+    )
+
+
+def sit_down(nickname: str | None = None) -> Member | None:
+    """Take a seat, or come back to it; None for whoever is in no class, or where there is no seat."""
+    if not teaching.in_class():
+        return None
+    try:
+        return teaching.register().join(sorted(owner.names()), nickname)
+    except (ValueError, OSError, Timeout) as error:
+        frame.refuse(error, "Your runs train as ever; they are not on the board.")
+        return None
+
+
+def cancel(row: Row) -> None:
+    """Ask a run to stop on the teacher's behalf; looked at again, because a button may be older than the visit."""
+    if teaching.is_teacher() and row.run.exists:
+        row.run.ask_to_stop()
+        _board.clear()
+
+
+def begin_class() -> None:
+    """Begin a class, or another one."""
+    if teaching.is_teacher():
+        teaching.register().begin()
+        _board.clear()

@@ -1,0 +1,127 @@
+"""Class board: everybody's curves side by side, the queue, and the way to each run; in a class and for its teacher."""
+
+from collections import Counter
+
+import streamlit as st
+
+from gptcore.address import qr_image
+from gptcore.classroom import NICKNAME_SIGNS, Member, Row, board
+from gptcore.figures.classroom import classroom_figure
+from gptcore.runs.queue import turns
+from pages._ui import charts, classmates, frame, head, owner, teach, teaching
+
+frame.lesson("classroom")
+owner.recognise()
+
+
+@st.fragment(run_every=classmates.LOOK_SECONDS)
+def everybody(me: Member | None) -> None:
+    """All curves and who trains what, drawn anew every few seconds."""
+    seen = classmates.look()
+    mine = f"You are {frame.plain(me.label)}. " if me else ""
+    if not seen.rows:
+        st.info(f"{mine}Nobody in this class has begun a run yet: each appears here as soon as it is submitted.")
+        return
+    states = Counter(row.state for row in seen.rows)
+    best = min((row for row in seen.rows if row.best is not None), key=lambda row: row.best or 0.0, default=None)
+    said = ", ".join(f"{number} {state}" for state, number in states.most_common())
+    lowest = (
+        "" if best is None else f" The lowest validation loss so far is {best.best:.2f}, {frame.plain(best.label)}."
+    )
+    st.markdown(f"{mine}{len(seen.rows)} people: {said}.{lowest}" + _left_out(seen.more))
+    alt = f"Learning curves of {len(seen.rows)} people, a cell each: {said}."
+    charts.draw(st, seen.figure, key="classroom_curves", alt=alt)
+    st.dataframe(
+        classmates.table(seen.rows),
+        hide_index=True,
+        key="classroom_table",
+        column_config={
+            "run": st.column_config.LinkColumn(display_text="Watch", help="Opens beside this page; read only."),
+            "best validation loss": st.column_config.NumberColumn(format="%.3f"),
+            "seconds to wait": st.column_config.NumberColumn(format="%.0f"),
+        },
+    )
+    st.caption(f"Reading the runs and drawing took {seen.seconds * 1000:.0f} ms, once for all who look.")
+
+
+def _left_out(more: int) -> str:
+    return f" {more:,} more have no room here." if more else ""
+
+
+def _nickname(me: Member) -> None:
+    """A name for the board, for whoever wants one."""
+    typed = st.text_input(
+        "A nickname for the board, if you like",
+        me.nickname,
+        max_chars=NICKNAME_SIGNS,
+        key="classroom_nickname",
+        help="Everybody in the class sees it. Leave it empty and you stay a number.",
+    )
+    if (typed or "") != me.nickname:
+        classmates.sit_down(typed or "")
+        st.rerun()
+
+
+def _teacher() -> None:
+    """The link to the class, and the way to stop a run."""
+    with st.container(horizontal=True, gap="small"):
+        link = st.popover("Link to the class", icon=":material/link:", key="classroom_link", on_change="rerun")
+        stop = st.popover("Cancel a run", icon=":material/stop:", key="classroom_stop", on_change="rerun")
+    if link.open:
+        with link:
+            _link()
+    if stop.open:
+        with stop:
+            _stop()
+
+
+def _link() -> None:
+    """Whoever opens the link is in the class; without one, a class can be begun."""
+    key = teaching.register().key
+    if key:
+        address = f"{head.base().removesuffix('/classroom')}/?v=1&class={key}"
+        st.image(qr_image(address), width=280, alt="QR code of the link below")
+        st.code(address, language=None, wrap_lines=True)
+        st.caption(
+            f"Whoever opens it has a seat and sees this board, and every run on it with its text. `&class={key}` may "
+            "follow any lesson's link."
+        )
+    label = "Begin another class" if key else "Begin a class"
+    st.button(label, key="classroom_begin", on_click=classmates.begin_class, help="A new link, and empty seats.")
+
+
+def _stop() -> None:
+    """Runs that go on or wait, as they are now."""
+    live = {row.run.id: row for row in classmates.look().rows if row.is_live}
+    if not live:
+        st.caption("No run goes on or waits.")
+        return
+
+    def named(run_id: str) -> str:
+        row: Row = live[run_id]
+        return f"{row.label}: {row.state}, {row.done:,} steps done"
+
+    chosen = st.selectbox("Whose run", list(live), format_func=named, key="classroom_whose")
+    if chosen in live:
+        st.button("Ask it to stop", key="classroom_cancel", on_click=classmates.cancel, args=(live[chosen],))
+
+
+if teaching.is_teacher() or teaching.in_class():
+    seat = classmates.sit_down()
+    if teaching.is_teacher():
+        _teacher()
+    everybody(seat)
+    if seat:
+        _nickname(seat)
+    frame.notice(
+        "All cells have one scale, so that they can be compared at a glance; a curve that leaves its cell at the top "
+        "is above everybody's beginning.",
+        "Losses of different texts or vocabularies are different exams: only runs on the same text can be ranked.",
+    )
+else:
+    st.info("This board belongs to a class. Open it by the link that the teacher shows.")
+    if not teaching.has_code():
+        st.caption("On this server nobody can show one yet: it needs a `code` in the table `teaching` of its secrets.")
+    teach.code()
+st.page_link(frame.page_file("training"), label="To the training page", icon=":material/show_chart:")
+frame.code_behind(board, turns, classroom_figure)

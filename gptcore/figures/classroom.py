@@ -143,8 +143,7 @@ def _axes(columns: int, rows: int, top: float) -> dict[str, Any]:
             "anchor": _axis("y", rows - 1),
             "range": [0, 100],
             "tickvals": [0, 50],
-            "ticksuffix": "%",
-            "title": {"text": "share of the run" if column == columns // 2 else ""},
+            "title": {"text": "share of the run (%)" if column == columns // 2 else ""},
         }
     for row in range(rows):
         low, high = _stretch(rows - 1 - row, rows, 0.25)

@@ -12,6 +12,8 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
+import torch
+
 from gptcore.model import GPTModel
 from gptcore.pretrained import save_gpt2
 from gptcore.tokenizer import CompactTokenizer, Tokenizer
@@ -19,13 +21,14 @@ from gptcore.tokenizer import CompactTokenizer, Tokenizer
 TOKENS_FILE = "tokens.json"  # GPT-2's id of each of the model's own ids, where the vocabulary is compact
 
 
-def export(model: GPTModel, tokenizer: Tokenizer, path: Path) -> list[Path]:
+def export(model: GPTModel, tokenizer: Tokenizer, path: Path, dtype: torch.dtype | None = None) -> list[Path]:
     """Write a model under GPT-2's names.
 
     Args:
         model: Any, with a tied head or one of its own, with or without biases for queries, keys and values.
         tokenizer: Its own.
         path: A folder, or the name of the .safetensors file.
+        dtype: As for ``save_gpt2``.
 
     Returns:
         The files: weights, config.json, and for a compact vocabulary tokens.json.
@@ -33,7 +36,7 @@ def export(model: GPTModel, tokenizer: Tokenizer, path: Path) -> list[Path]:
     Raises:
         OSError: The folder can't be written.
     """
-    weights = save_gpt2(model, path)
+    weights = save_gpt2(model, path, dtype)
     files = [weights, weights.with_name("config.json")]
     if isinstance(tokenizer, CompactTokenizer):
         files.append(weights.with_name(TOKENS_FILE))

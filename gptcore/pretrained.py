@@ -242,7 +242,7 @@ def to_gpt2(model: GPTModel) -> dict[str, Tensor]:
     return weights
 
 
-def save_gpt2(model: GPTModel, path: str | os.PathLike[str]) -> Path:
+def save_gpt2(model: GPTModel, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
     """Write the model so that ``transformers.GPT2LMHeadModel.from_pretrained(folder)`` reads it.
 
     Each file appears whole or not at all. A config.json already in the folder is replaced.
@@ -250,6 +250,7 @@ def save_gpt2(model: GPTModel, path: str | os.PathLike[str]) -> Path:
     Args:
         model: Any ``GPTModel``.
         path: A folder, which then holds model.safetensors and config.json; or the name of the .safetensors file.
+        dtype: What the numbers are rounded to; bfloat16 halves the file. None leaves them as they are.
 
     Returns:
         The safetensors file.
@@ -261,7 +262,8 @@ def save_gpt2(model: GPTModel, path: str | os.PathLike[str]) -> Path:
     file = file if file.suffix == ".safetensors" else file / WEIGHTS_FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_gpt2_config(model), indent=2) + "\n"
-    _write_whole(file, lambda part: save_file(to_gpt2(model), part, metadata={"format": "pt"}))
+    weights = {name: weight.to(dtype or weight.dtype) for name, weight in to_gpt2(model).items()}
+    _write_whole(file, lambda part: save_file(weights, part, metadata={"format": "pt"}))
     _write_whole(file.with_name(CONFIG_FILE), lambda part: part.write_text(text, encoding="utf-8"))
     return file
 

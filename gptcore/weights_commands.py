@@ -24,6 +24,7 @@ def add(commands: Any) -> None:
     exported.add_argument("model", type=Path, metavar="DIR|FILE", help="a run's folder, or weights")
     exported.add_argument("out", type=Path, metavar="OUT", help="a folder, or the name of a .safetensors file")
     exported.add_argument("--weights", choices=("best", "last"), default="best", help="which weights of a run's folder")
+    exported.add_argument("--bfloat16", action="store_true", help="round to three digits, in half the space")
 
 
 def fetch(arguments: argparse.Namespace) -> int:
@@ -74,10 +75,13 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write a model under GPT-2's names."""
+    import torch
+
     from gptcore.export import export as write
     from gptcore.library import load_model
 
-    for file in write(*load_model(arguments.model, arguments.weights), arguments.out):
+    dtype = torch.bfloat16 if arguments.bfloat16 else None
+    for file in write(*load_model(arguments.model, arguments.weights), arguments.out, dtype):
         print(f"{file}: {file.stat().st_size:,} bytes")
     return 0
 

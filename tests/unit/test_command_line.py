@@ -208,7 +208,14 @@ def test_every_setting_can_be_said_and_goes_before_the_presets(tmp_path: Path, s
     training = Run(out).config["training"]
     assert {name: training[name] for name in said} == said
     assert training["compact_vocab"] is True  # not said, so the preset's
-    assert cli.TRAIN_OVERRIDES.keys() == said.keys() | {"epochs"}
+    assert cli.TRAIN_OVERRIDES.keys() == said.keys() | {"epochs", "sampled_vocab"}
+
+
+def test_a_part_of_the_vocabulary_can_be_asked_for_where_all_of_it_is_there(tmp_path: Path, story: str) -> None:
+    arguments = ["train", "--text", story, "--steps", "1", "--sample-tokens", "1", "--sampled-vocab", "50"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "refused")]) == 2  # the preset's vocabulary is compact
+    assert cli.main([*arguments, "--no-compact-vocab", "--out", str(tmp_path / "run")]) == 0
+    assert Run(tmp_path / "run").config["training"]["sampled_vocab"] == 50
 
 
 @pytest.mark.parametrize(

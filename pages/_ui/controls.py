@@ -241,6 +241,7 @@ PRIVATE = {
     "*_predict_guess": "a guess is the guesser's own",
     "*_predict_choice": "a guess is the guesser's own",
     "clinic_guess_*": "a guess is the guesser's own",
+    "clinic_settings_*": "a sweep is planned by whoever has it computed",
     "*_upload": "a file stays with whoever has it",
     "*_live": "whether this screen holds still is its reader's matter",
     "tokens_example": "which example it is follows from the text on screen",

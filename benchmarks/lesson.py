@@ -25,6 +25,7 @@ from gptcore.paths import REPOSITORY
 from gptcore.runs.store import RunStore
 
 CROWDS = ((30, 10), (60, 5))  # students, and how often each moves a control
+NO_LESSONS = {"plan", "classroom"}  # pages of their own beside the lessons
 THINK_SECONDS = 6.0  # between two moves of one student, on average
 WARM, LOOKS = 2, 4
 SETTLE_SECONDS = 10.0  # until processes that wait for runs are there
@@ -68,8 +69,8 @@ class Crowd(NamedTuple):
 
 def lessons() -> list[str]:
     """Every lesson as an address names it; home's is empty. From the folder: importing pages starts their caches."""
-    names = sorted(page.stem for page in (REPOSITORY / "pages").glob("*.py"))
-    return ["" if name == "home" else name for name in names]
+    names = {page.stem for page in (REPOSITORY / "pages").glob("*.py")} - NO_LESSONS
+    return ["" if name == "home" else name for name in sorted(names)]
 
 
 async def _cost(running: Server, page: str) -> float:

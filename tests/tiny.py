@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -27,6 +29,20 @@ SETTINGS = TrainConfig(
 )
 FOREVER = replace(SETTINGS, steps=1_000_000, eval_every=1_000_000)
 PATIENCE_SECONDS = 120  # for another process or thread on a crowded machine; nothing is measured
+
+
+T = TypeVar("T")
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Do it in a thread of its own: in this one Playwright's event loop may run, beside which there is no other."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
+
+
+def awaited(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns."""
+    return apart(lambda: asyncio.run(work))
 
 
 def losses(run: Run) -> dict[int, float]:

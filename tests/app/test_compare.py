@@ -327,15 +327,17 @@ FIRST = TrainConfig(
 )
 SECOND = TrainConfig(lr=20.0, epochs=2, end_of_text=True, reference=True, seed=2**53 + 5, threads=3)
 THIRD = TrainConfig(steps=60, range_from=1e-5, lr=0.1, variant="one-batch", threads=1)
+FOURTH = TrainConfig(steps=60, sampled_vocab=64, threads=1)
 STARTS = [
     (EVERYTHING, FIRST),
     (replace(EVERYTHING, qkv_bias=False, tie_weights=True), SECOND),
     (MODEL_PRESETS["class"], THIRD),
+    (MODEL_PRESETS["class"], FOURTH),
 ]
 
 
 def test_the_settings_below_leave_no_field_at_its_default() -> None:
-    for kind, configs in ((GPTConfig, [model for model, _ in STARTS]), (TrainConfig, [FIRST, SECOND, THIRD])):
+    for kind, configs in ((GPTConfig, [model for model, _ in STARTS]), (TrainConfig, [FIRST, SECOND, THIRD, FOURTH])):
         for each in fields(kind):
             assert any(getattr(config, each.name) != each.default for config in configs), each.name
 

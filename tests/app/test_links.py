@@ -59,9 +59,12 @@ def link_of(page: AppTest) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
 
 
+MOMENT = re.compile(r"[\d,]+ a second|[\d,]+ MiB are free")  # what this machine has and does at the moment
+
+
 def shown(page: AppTest) -> dict[str, Any]:
     """Every number on screen: in prose, in tables, in charts and in our own components."""
-    seen: dict[str, Any] = {kind: [str(each.value) for each in page.get(kind)] for kind in PROSE}
+    seen: dict[str, Any] = {kind: [MOMENT.sub("", str(each.value)) for each in page.get(kind)] for kind in PROSE}
     seen["controls"] = {each.key: each.value for kind in WIDGETS for each in page.get(kind)}
     seen["charts"] = {chart.key: chart.proto.spec for chart in page.get("plotly_chart")}
     seen["tables"] = [each.value.to_csv() for each in page.dataframe]

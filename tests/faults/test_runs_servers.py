@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from tests.faults.processes import (
     serve_pages,
     workers_of,
 )
-from tests.tiny import MODEL, SETTINGS, STORY, losses, until
+from tests.tiny import MODEL, SETTINGS, STORY, awaited, losses, until
 
 TAKEN_OVER_SECONDS = 30  # it takes one or two; a crowded machine takes its time
 
@@ -53,7 +52,7 @@ def servers(store: RunStore) -> Iterator[list[Server]]:
     try:
         for server in servers:
             until(lambda: answers(server.port))  # noqa: B023  (asked here and now)
-            asyncio.run(visit(server))
+            awaited(visit(server))
         until(lambda: any(workers_of(server.process) for server in servers))
         yield servers
     finally:
@@ -85,7 +84,7 @@ async def seen(server: Server, run: Run) -> list[str]:
 def new_run(store: RunStore, server: Server) -> Run:
     """A run that somebody starts on this server."""
     before = set(store)
-    asyncio.run(train(server))
+    awaited(train(server))
     (run,) = set(store) - before
     return run
 
@@ -107,7 +106,7 @@ def test_a_run_started_on_either_server_is_trained_once_and_seen_on_both(
     assert sorted(bool(workers_of(server.process)) for server in servers) == [False, True]  # one of them dispatches
     for run in runs:
         for server in servers:
-            captions = asyncio.run(seen(server, run))
+            captions = awaited(seen(server, run))
             assert any(" done · step" in caption for caption in captions), captions
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from gptcore.runs import guest
 from gptcore.runs.guest import PIECE_BYTES, News
+from tests.tiny import awaited
 
 KEY = guest.key_of("0123456789abcdef", 2)
 
@@ -37,11 +37,11 @@ def folder(worker: Any, tmp_path: Path) -> Iterator[Path]:
     for name, content in {"config.json": b"{}", "status.json": json.dumps({"state": "queued"}).encode()}.items():
         guest.receive(KEY, name, 0, content, worker)
     yield tmp_path / KEY
-    asyncio.run(guest.dismiss(KEY))
+    awaited(guest.dismiss(KEY))
 
 
 def ask(offsets: dict[str, int] | None = None, wish: str | None = None) -> News:
-    news = asyncio.run(guest.news(KEY, offsets or {}, wish))
+    news = awaited(guest.news(KEY, offsets or {}, wish))
     assert news is not None
     return news
 
@@ -111,14 +111,14 @@ def test_a_cancel_is_handed_on_as_the_page_would_say_it(folder: Path) -> None:
 
 def test_of_an_attempt_that_is_not_here_nothing_is_told(folder: Path) -> None:
     other = guest.key_of(guest.run_of(KEY), guest.attempt_of(KEY) + 1)
-    assert asyncio.run(guest.news(other, {}, None)) is None
-    asyncio.run(guest.dismiss(other))
+    assert awaited(guest.news(other, {}, None)) is None
+    awaited(guest.dismiss(other))
     assert folder.exists()
 
 
 def test_a_guest_that_is_dismissed_leaves_nothing(worker: Any, folder: Path) -> None:
     assert guest.report(worker)["guests"] == [KEY]
-    asyncio.run(guest.dismiss(KEY))
+    awaited(guest.dismiss(KEY))
     assert guest.report(worker)["guests"] == []
     assert not folder.exists()
 

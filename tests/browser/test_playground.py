@@ -196,7 +196,7 @@ TAKE = """
     const taken = () => root.querySelectorAll(".path button").length;
     const [before, start] = [taken(), performance.now()];
     const look = () => {
-      if (taken() > before) requestAnimationFrame(() => done(performance.now() - start));
+      if (taken() > before) setTimeout(() => done(performance.now() - start)); // the bars are drawn in this frame
       else requestAnimationFrame(look);
     };
     root.querySelector("button.row").click();
@@ -207,11 +207,11 @@ TAKE = """
 
 def test_a_taken_token_brings_its_successors_bars(page: Page, playground: Locator, arrive: Arrive) -> None:
     waits = []
-    for _ in range(9):
+    for _ in range(17):  # the first of them beside a server that still gets its processes ready
         waits.append(playground.evaluate(TAKE))
         settle(page, arrive)
     print(f"median {statistics.median(waits):.0f} ms from a token to its successor's bars; {waits}")  # noqa: T201
-    expect(playground.locator(".path button")).to_have_count(9)
+    expect(playground.locator(".path button")).to_have_count(17)
 
 
 def test_a_bar_takes_its_token_and_a_chip_gives_it_back(page: Page, playground: Locator, arrive: Arrive) -> None:

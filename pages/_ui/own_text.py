@@ -58,6 +58,8 @@ def _take_example() -> None:
         return
     st.session_state[_TEXT] = st.session_state.get(_TYPED, "") if name == MINE else BY_NAME[name].text
     st.session_state[_TAKEN] = st.session_state.get(_TAKEN, 0) + 1
+    # Said again: letters that were under way had another choice lit, and a click on what is lit would take nothing.
+    st.session_state[EXAMPLE] = name
 
 
 def hear() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.lab import Lab
+from benchmarks.server import until
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.runs.dispatcher import Dispatcher
@@ -26,19 +27,8 @@ from gptcore.runs.store import Run, RunStore
 
 RUNS = 20
 ROUNDS = 9
-PATIENCE_SECONDS = 300.0
 CLASS = replace(TRAIN_PRESETS["class"], threads=1)
 LONG_STEPS = 100_000
-
-
-def _until(condition: Callable[[], object]) -> float:
-    """Seconds until something is so."""
-    began = time.perf_counter()
-    while not condition():
-        if time.perf_counter() - began > PATIENCE_SECONDS:
-            raise TimeoutError("waited in vain")
-        time.sleep(0.002)
-    return time.perf_counter() - began
 
 
 def _add(store: RunStore, steps: int) -> Run:
@@ -66,7 +56,7 @@ def _there(root: Path, lab: Lab, workers: int) -> Iterator[RunStore]:
     os.environ.update(lab.environment)
     dispatcher = Dispatcher(root)
     dispatcher.start()
-    _until(lambda: sum(machine.slots for machine in machines(root)) == workers)
+    until(lambda: sum(machine.slots for machine in machines(root)) == workers)
     time.sleep(10)  # until their processes wait
     yield dispatcher.store
     dispatcher.close()
@@ -77,7 +67,7 @@ def _there(root: Path, lab: Lab, workers: int) -> Iterator[RunStore]:
 def many(store: RunStore) -> float:
     """Seconds for all runs of a class, queued at one moment."""
     runs = [_add(store, CLASS.steps or 1) for _ in range(RUNS)]
-    seconds = _until(lambda: all(run.has_ended for run in runs))
+    seconds = until(lambda: all(run.has_ended for run in runs))
     if any(run.status["state"] != "done" for run in runs):
         raise RuntimeError("a run failed")
     return seconds
@@ -88,14 +78,14 @@ def one(store: RunStore) -> float:
 
     def measure() -> float:
         run = _add(store, steps=30)
-        return _until(lambda: run.has_ended)
+        return until(lambda: run.has_ended)
 
     return statistics.median(measure() for _ in range(ROUNDS))
 
 
 def _begun(store: RunStore) -> Run:
     run = _add(store, LONG_STEPS)
-    _until(lambda: len(run.metrics()[0]) > 20)
+    until(lambda: len(run.metrics()[0]) > 20)
     return run
 
 
@@ -103,21 +93,21 @@ def cancel(store: RunStore) -> float:
     """From the request to the state "cancelled", with everything brought back."""
     run = _begun(store)
     run.ask_to_stop()
-    return _until(lambda: run.has_ended)
+    return until(lambda: run.has_ended)
 
 
 def _goes_on(run: Run, disturb: Callable[[], object]) -> float:
     """From a disturbance to the next line of metrics, from another attempt."""
-    _until((run.folder / "last.safetensors").exists)
+    until((run.folder / "last.safetensors").exists)
     attempt = run.status["attempt"]
     disturb()
     began = time.perf_counter()
-    _until(lambda: run.status["attempt"] > attempt)
+    until(lambda: run.status["attempt"] > attempt)
     before = len(run.metrics()[0])
-    _until(lambda: len(run.metrics()[0]) != before)
+    until(lambda: len(run.metrics()[0]) != before)
     seconds = time.perf_counter() - began
     run.ask_to_stop()
-    _until(lambda: run.has_ended)
+    until(lambda: run.has_ended)
     steps = [row["step"] for row in run.metrics()[0]]
     if steps != list(range(len(steps))):
         raise RuntimeError("a step is missing or there twice")

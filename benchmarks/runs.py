@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.kills import tally
+from benchmarks.server import until
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.paths import REPOSITORY
@@ -32,19 +33,8 @@ ROUNDS = 9
 KILLS = 120
 STUDENTS = 30
 IDLE_RUNS, IDLE_SECONDS = 200, 20.0
-PATIENCE_SECONDS = 120.0
 SHORT = replace(TRAIN_PRESETS["class"], steps=20)
 LONG = replace(TRAIN_PRESETS["class"], steps=100_000)
-
-
-def _until(condition: Callable[[], bool]) -> float:
-    """Seconds until something is so."""
-    began = time.perf_counter()
-    while not condition():
-        if time.perf_counter() - began > PATIENCE_SECONDS:
-            raise TimeoutError("waited in vain")
-        time.sleep(0.002)
-    return time.perf_counter() - began
 
 
 def _submit(store: RunStore, steps: int = SHORT.steps or 1, owner: str | None = None) -> Run:
@@ -63,30 +53,30 @@ def first_point(store: RunStore) -> float:
     """From the request to the first line of metrics, checks and storing included; a warm process waits."""
     began = time.perf_counter()
     run = _submit(store)
-    _until(lambda: _has_point(run))
+    until(lambda: _has_point(run))
     seconds = time.perf_counter() - began
-    _until(lambda: run.has_ended)
+    until(lambda: run.has_ended)
     return seconds
 
 
 def cancel(store: RunStore) -> float:
     """From the request to the state "cancelled", saved."""
     run = _submit(store, LONG.steps or 1)
-    _until(lambda: len(run.metrics()[0]) > 5)
+    until(lambda: len(run.metrics()[0]) > 5)
     run.ask_to_stop()
-    return _until(lambda: run.has_ended)
+    return until(lambda: run.has_ended)
 
 
 def kill(store: RunStore) -> float:
     """From kill -9 of the training process to the next line of metrics, written by another process."""
     run = _submit(store, LONG.steps or 1)
-    _until(lambda: len(run.metrics()[0]) > 5)
+    until(lambda: len(run.metrics()[0]) > 5)
     attempt = run.status["attempt"]
     psutil.Process(_pid(run)).kill()
     before = len(run.metrics()[0])
-    seconds = _until(lambda: run.status.get("attempt", 0) > attempt and 0 < len(run.metrics()[0]) != before)
+    seconds = until(lambda: run.status.get("attempt", 0) > attempt and 0 < len(run.metrics()[0]) != before)
     run.ask_to_stop()
-    _until(lambda: run.has_ended)
+    until(lambda: run.has_ended)
     return seconds
 
 
@@ -105,16 +95,16 @@ def restart(home: Path) -> float:
     store = RunStore(home / "runs")
     with _serving(home) as process:
         run = _submit(store, LONG.steps or 1)
-        _until(lambda: len(run.metrics()[0]) > 5)
+        until(lambda: len(run.metrics()[0]) > 5)
         for member in [process, *process.children(recursive=True)]:
             member.kill()
     attempt, before = run.status["attempt"], len(run.metrics()[0])
     began = time.perf_counter()
     with _serving(home):
-        _until(lambda: run.status["attempt"] > attempt and 0 < len(run.metrics()[0]) != before)
+        until(lambda: run.status["attempt"] > attempt and 0 < len(run.metrics()[0]) != before)
         seconds = time.perf_counter() - began
         run.ask_to_stop()
-        _until(lambda: run.has_ended)
+        until(lambda: run.has_ended)
     return seconds
 
 
@@ -138,7 +128,7 @@ def together(store: RunStore) -> float:
     seconds = time.perf_counter() - began
     for run in runs:
         run.ask_to_stop()
-    _until(lambda: all(run.has_ended for run in runs))
+    until(lambda: all(run.has_ended for run in runs))
     return seconds
 
 

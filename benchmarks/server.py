@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from gptcore.runs.requests import submit
 from gptcore.runs.store import Run, RunStore
 
 START_SECONDS = 60
+PATIENCE_SECONDS = 300.0  # with what a busy machine does
 RUN_SECONDS = 120  # until a run has made its first steps on a busy machine
 
 
@@ -86,6 +87,20 @@ def _wait(port: int) -> None:
         except urllib.error.URLError:
             time.sleep(0.1)
     raise TimeoutError("the server did not start")
+
+
+def until(condition: Callable[[], object]) -> float:
+    """Seconds until something is so.
+
+    Raises:
+        TimeoutError: It never came.
+    """
+    began = time.perf_counter()
+    while not condition():
+        if time.perf_counter() - began > PATIENCE_SECONDS:
+            raise TimeoutError("waited in vain")
+        time.sleep(0.002)
+    return time.perf_counter() - began
 
 
 @contextmanager

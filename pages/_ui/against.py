@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptcore.checked import help_for
 from gptcore.config import SamplingConfig
-from gptcore.corpora import CATALOGUE, OWN_STORY
+from gptcore.corpora import OWN_STORY
 from pages._ui import choices, frame, resources, thread
 from pages._ui.resources import UNTRAINED, Voice
 
@@ -103,7 +103,7 @@ def _at_first(options: dict[str, Voice], newest: str | None) -> list[str]:
 def prompt() -> str:
     """The one prompt of all columns; each text of the thread has its own to begin with."""
     key = prompt_key()
-    st.session_state.setdefault(key, thread.text().prompt or CATALOGUE[OWN_STORY].prompt)
+    st.session_state.setdefault(key, thread.first_prompt())
     return st.text_input("Prompt", max_chars=2_000, key=key, persist_state="session")
 
 

@@ -215,7 +215,7 @@ SHARED: dict[str, list[Control]] = {
     "pretrained": [
         _text("pretrained_source", LABEL),
         _choice("pretrained_precision", "float32", "bfloat16"),
-        _text("pretrained_prompt_*", 2_000),
+        _text("pretrained_prompt_*", 2_000, lambda _key: thread.first_prompt()),
         _text("pretrained_view", LABEL),
         _text("pretrained_passage", LABEL),
         _text("pretrained_typed", 2_000),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from gptcore.config import MODEL_PRESETS, GPTConfig, TrainConfig
-from gptcore.corpora import OWN_STORY, Text, load_text
+from gptcore.corpora import CATALOGUE, OWN_STORY, Text, load_text
 from gptcore.parameters import count_parameters
 from gptcore.paths import RECORDED, runs_home
 from gptcore.runs.store import Run, RunStore
@@ -29,6 +29,11 @@ def text() -> Text:
         st.session_state[TEXT] = load_text(OWN_STORY)
     chosen: Text = st.session_state[TEXT]
     return chosen
+
+
+def first_prompt() -> str:
+    """A beginning to ask models for: the text's own, or our story's where it has none."""
+    return text().prompt or CATALOGUE[OWN_STORY].prompt
 
 
 def choose_text(new: Text) -> None:

@@ -19,9 +19,11 @@ from streamlit.testing.v1 import AppTest, app_test
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.paths import runs_home
+from gptcore.pretrained import save_gpt2
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
 from pages._ui import frame, startup
+from tests.tiny_gpt2 import tiny
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 SECONDS = 60  # a page may have to wait for PyTorch on a busy machine
@@ -62,6 +64,12 @@ def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder for this test alone."""
     monkeypatch.setenv("GPTCORE_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def ready(data_home: Path) -> Path:
+    """A tiny GPT-2 that whoever runs the server laid ready."""
+    return save_gpt2(tiny(), data_home / "models" / "tiny-gpt2").parent
 
 
 @pytest.fixture(scope="session")

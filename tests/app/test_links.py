@@ -98,11 +98,7 @@ def test_every_control_is_shared_or_private_for_a_reason(about: frame.Lesson, le
 @pytest.mark.parametrize("about", frame.LESSONS, ids=attrgetter("key"))
 def test_the_link_of_an_untouched_lesson_holds_little_but_its_version(about: frame.Lesson, lesson: Open) -> None:
     said = link_of(lesson(about.key))
-    always = {
-        "windows": {"windows_position"},
-        "loss": {"loss_at"},
-        "pretrained": {"pretrained_prompt_the-glass-clock"},
-    }
+    always = {"windows": {"windows_position"}, "loss": {"loss_at"}}
     assert said.pop("v") == "1"
     assert set(said) <= always.get(about.key, set())
 

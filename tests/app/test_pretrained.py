@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 from streamlit.testing.v1 import AppTest
 
 from gptcore import against as measures
@@ -17,7 +16,6 @@ from gptcore.config import GPTConfig, SamplingConfig
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.gpt2_names import mapping_rows
 from gptcore.memorization import MIN_COPIED, CopyIndex
-from gptcore.model import GPTModel
 from gptcore.paths import POCKET_MODEL
 from gptcore.pretrained import WeightsError, load_gpt2, save_gpt2
 from gptcore.published import GPT2_NEXT_TOKENS, GPT2_SAMPLE, THE_VERDICT_LOSSES
@@ -29,11 +27,10 @@ from gptcore.windows import split_text
 from pages._ui import against, against_passage, resources, thread
 from pages._ui.against import PUBLISHED, RECORDED
 from pages._ui.resources import UNTRAINED, Voice
+from tests.tiny_gpt2 import TINY, tiny
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
-# GPT-2's vocabulary and form in a size that is written in a moment.
-TINY = GPTConfig(context_length=16, emb_dim=64, n_heads=1, n_layers=2, drop_rate=0.0, qkv_bias=True, tie_weights=True)
 NEW_TOKENS = 40  # as the page asks for
 STORY = load_text(OWN_STORY)
 PROMPT = f"pretrained_prompt_{OWN_STORY}"
@@ -46,18 +43,6 @@ WRONG_FILES = {
     "nothing": b"",
     "a header without end": (10**12).to_bytes(8, "little") + b"{",
 }
-
-
-def tiny(seed: int = 0, config: GPTConfig = TINY) -> GPTModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return GPTModel(config).eval()
-
-
-@pytest.fixture
-def ready(data_home: Path) -> Path:
-    """A tiny GPT-2 that whoever runs the server laid ready."""
-    return save_gpt2(tiny(), data_home / "models" / "tiny-gpt2").parent
 
 
 def bring(page: AppTest, raw: bytes, name: str = "model.safetensors") -> AppTest:

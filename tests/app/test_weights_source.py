@@ -7,34 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from huggingface_hub import constants
 from streamlit.testing.v1 import AppTest
 
 from gptcore import footprint, hub
-from gptcore.config import GPTConfig
 from gptcore.hub_models import MODELS
-from gptcore.model import GPTModel
-from gptcore.pretrained import save_gpt2
 from pages._ui import resources
 from pages._ui.resources import Voice
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
-# GPT-2's vocabulary and form in a size that is written in a moment.
-TINY = GPTConfig(context_length=16, emb_dim=64, n_heads=1, n_layers=2, drop_rate=0.0, qkv_bias=True, tie_weights=True)
-
-
-def tiny(seed: int = 0, config: GPTConfig = TINY) -> GPTModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return GPTModel(config).eval()
-
-
-@pytest.fixture
-def ready(data_home: Path) -> Path:
-    """A tiny GPT-2 that whoever runs the server laid ready."""
-    return save_gpt2(tiny(), data_home / "models" / "tiny-gpt2").parent
 
 
 def ask_for(page: AppTest, key: str) -> AppTest:

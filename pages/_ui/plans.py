@@ -39,4 +39,4 @@ def parts(text: str) -> dict[str, str]:
 
 def minutes(lesson: str) -> int:
     """How long it takes in all: the first number under its heading."""
-    return int(parts(prose(lesson))["Minutes"].partition(".")[0])
+    return int(parts(prose(lesson))["Minutes"].partition(" ")[0])

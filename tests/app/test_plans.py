@@ -39,6 +39,7 @@ def test_a_plan_has_the_five_headings_in_order_its_minutes_and_no_dead_link(key:
     text = plans.prose(key)
     assert tuple(plans.parts(text)) == plans.HEADINGS
     assert 5 <= plans.minutes(key) <= 45
+    assert not re.match(r"\d+\.", plans.parts(plans.prose(key))["Minutes"])  # Markdown would make a list of it
     assert len(text) <= MOST_CHARACTERS
     assert all(link.strip("/") in KEYS for link in re.findall(r"\]\(([^)]*)\)", text))
     assert set(re.findall(r"{(\w+)}", text)) <= set(thread_numbers.Numbers._fields)

@@ -46,6 +46,7 @@ class Curves {
 
   show(data) {
     this.data = data;
+    this.at = undefined; // a moment of the run before, which this one may not have
     const losses = data.moments.flatMap(({ train, validation }) => [train, validation]);
     this.last = Math.max(1, ...data.moments.map(({ step }) => step));
     this.highest = 1.05 * Math.max(...losses, ...data.lines.map(([, level]) => level));

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from gptcore import timeline
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
 from pages._ui import thread
@@ -15,6 +16,7 @@ from pages._ui.frame import LESSONS, Lesson
 
 Arrive = Callable[[Page, Lesson], None]
 HOME = LESSONS[0]
+TRAINING = next(lesson for lesson in LESSONS if lesson.key == "training")
 RECORDED = look_back(Run(thread.RECORDED_RUN))
 BEST = min(range(1, len(RECORDED.looks)), key=lambda place: RECORDED.looks[place].validation)
 
@@ -64,6 +66,21 @@ def test_a_hand_on_the_curves_moves_it_and_no_request_leaves_the_page(page: Page
     page.mouse.up()
     assert len(seen) == 4
     assert asked == []
+
+
+def test_a_run_with_fewer_moments_takes_the_place_of_one_that_stands_at_its_last(page: Page, arrive: Arrive) -> None:
+    longer, shorter = (timeline.load(name) for name in ("harry-potter", "the-verdict-124m"))
+    assert len(longer.moments) > len(shorter.moments)
+    page.goto("/training?v=1&time_machine_choice=harry-potter")
+    arrive(page, TRAINING)
+    machine = page.locator(".time-machine")
+    machine.get_by_role("slider", name="Moment of the run").press("End")
+    expect(machine.locator(".now")).to_contain_text(f"step {longer.moments[-1].step:,}")
+    page.get_by_role("combobox", name="Look back at").click()
+    page.get_by_role("option").filter(has_text="The Verdict").click()
+    best = min(shorter.looks, key=lambda look: look.validation)
+    expect(machine.locator(".now")).to_contain_text(f"step {best.step}")
+    expect(machine.locator("svg .batches")).to_be_visible()  # any fault of the component fails every test
 
 
 def test_play_goes_to_the_end_and_stops_there(machine: Locator) -> None:

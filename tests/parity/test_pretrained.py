@@ -298,5 +298,10 @@ def test_the_full_size_gives_the_same_logits(tmp_path: Path) -> None:
     assert ours.config == replace(MODEL_PRESETS["gpt2-small"], drop_rate=0.0)
     assert sum(parameter.numel() for parameter in ours.parameters()) == 124_439_808
     assert_same_logits(ours, theirs, torch.tensor([[6109, 3626, 6100, 345]]))
-    assert load_file(file).keys() == to_gpt2(ours).keys()
+    back, there = to_gpt2(ours), load_file(file)
+    assert back.keys() == there.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in there.items())  # the way out, number for number
+    prompt = torch.tensor([[6109, 3626, 6100, 345]])
+    expected = theirs.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=5)
+    assert greedy(ours, prompt[0].tolist(), 5) == expected[0].tolist()
     file.unlink()  # half a gigabyte that pytest would keep

@@ -5,7 +5,8 @@ none, reads everything anew, and takes the likeliest token. Its package also has
 1.0.19 stops with an error at the second token: its mask has the wrong shape.
 
 "bf16" holds the weights in bfloat16, half the bytes to read for each token; its row says what that costs in exactness.
-The limit: every weight is read once a token, at the speed at which this machine reads memory.
+The limit: every weight is read once a token, at the speed at which this machine reads memory. Behind it stands where
+the time goes: ``addmm`` and ``mm`` are those products, of a matrix and one token's numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 
 from benchmarks import peers
 from benchmarks.results import Row
-from benchmarks.timing import bytes_a_second, medians, one_thread
+from benchmarks.timing import bytes_a_second, medians, one_thread, where_time_goes
 from gptcore.config import MODEL_PRESETS, SamplingConfig
 from gptcore.library import new_model
 from gptcore.model import GPTModel
@@ -86,7 +87,8 @@ def measure() -> list[Row]:
     }
     rows = []
     for what, key, goal in (("float32", "theirs", 1.6), ("bf16", "theirs", 2.9)):
-        note = floors[what] + ("" if what == "float32" else f"; {_off(model, rough)}")
+        note = f"{floors[what]}; {where_time_goes(actions[what])}"
+        note += "" if what == "float32" else f"; {_off(model, rough)}"
         note = "; ".join(filter(None, (note, peers.missing(peers.TRANSFORMERS))))
         rows.append(
             Row(f"124M, {what}", rates[what], "tokens/s", rates.get(key), "transformers, float32", goal, limit=note)

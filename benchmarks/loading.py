@@ -2,7 +2,8 @@
 
 The weights are random, written into a folder that is gone afterwards, and lie in the system's file cache, as they do
 the second time. Timed is the call alone, imports excluded; ours includes the check that all values are finite. The peak
-is the whole process, Python and PyTorch included, after a first pass over eight tokens.
+is the whole process, Python and PyTorch included, after a first pass over eight tokens. The limit is a profile of one
+more process: in which functions it spends its time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.results import Row
 from gptcore.config import MODEL_PRESETS
@@ -23,6 +24,7 @@ from gptcore.machine import MIB
 from gptcore.paths import REPOSITORY
 
 ROUNDS = 3
+PROFILE = "profile"
 IDS = [[6109, 3626, 6100, 345, 13, 632, 318, 257]]
 GOALS = (("float32", 0.05, 730), ("bfloat16", 0.25, 560))  # seconds, MiB
 
@@ -70,13 +72,36 @@ def _transformers(folder: str, precision: str) -> Measured:
 LOADERS = {"ours": _ours, "transformers": _transformers}
 
 
+def _profile(folder: str, precision: str) -> str:
+    """Where the seconds of a fresh process's call go, and how many there are under the profiler's eyes."""
+    import cProfile
+    import pstats
+
+    import torch
+
+    from gptcore.pretrained import load_gpt2
+
+    torch.set_num_threads(1)
+    seen = cProfile.Profile(time.process_time)
+    seen.runcall(load_gpt2, folder, precision="bfloat16" if precision == "bfloat16" else "float32")
+    stats = pstats.Stats(seen)
+    total = stats.total_tt  # type: ignore[attr-defined]
+    spent = sorted(
+        ((own, where[2]) for where, (_, _, own, _, _) in stats.stats.items()),  # type: ignore[attr-defined]
+        reverse=True,
+    )
+    return ", ".join(f"{name.strip('<>')} {own / total:.0%}" for own, name in spent[:4])
+
+
+def _told(who: str, folder: str, precision: str) -> Any:
+    """What a fresh process says."""
+    command = [sys.executable, "-m", "benchmarks.loading", who, folder, precision]
+    return json.loads(subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout)
+
+
 def _middle(who: str, folder: str, precision: str) -> Measured:
     """The middle of a few fresh processes."""
-    command = [sys.executable, "-m", "benchmarks.loading", who, folder, precision]
-    done = [
-        Measured(*json.loads(subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout))
-        for _ in range(ROUNDS)
-    ]
+    done = [Measured(*_told(who, folder, precision)) for _ in range(ROUNDS)]
     return Measured(statistics.median(each.seconds for each in done), max(each.peak for each in done))
 
 
@@ -91,10 +116,11 @@ def measure() -> list[Row]:
         for precision, seconds, mib in GOALS:
             ours, theirs = (_middle(who, folder, precision) for who in LOADERS)
             what, peer = f"GPT-2 small loads, {precision}", "transformers"
-            rows.append(Row(what, ours.seconds, "s", theirs.seconds, peer, most=seconds))
+            profile = _told(PROFILE, folder, precision)
+            rows.append(Row(what, ours.seconds, "s", theirs.seconds, peer, most=seconds, limit=profile))
             rows.append(Row(f"{what}: peak", ours.peak / MIB, "MiB", theirs.peak / MIB, peer, most=mib))
     return rows
 
 
 if __name__ == "__main__":
-    print(json.dumps(LOADERS[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps((LOADERS | {PROFILE: _profile})[sys.argv[1]](*sys.argv[2:])))

@@ -67,6 +67,12 @@ class Row(NamedTuple):
             return self.ratio >= self.ratio_goal
         return self.ours <= self.most if self.most is not None and self.ours is not None else None
 
+    def _short(self) -> str:
+        """By how much a goal is missed, as a share of the goal; "" where the goal is none at all."""
+        if self.ratio_goal is not None and self.ratio is not None:
+            return f" by {1 - self.ratio / self.ratio_goal:.0%}"
+        return f" by {self.ours / self.most - 1:.0%}" if self.most and self.ours is not None else ""
+
     def cells(self) -> tuple[str, ...]:
         """Its texts, in the order of ``COLUMNS``."""
         goal = ""
@@ -75,7 +81,7 @@ class Row(NamedTuple):
         elif self.most is not None:
             goal = f"<= {self.most:g} {self.unit}"
         if self.met is not None:
-            goal += f", {MET if self.met else MISSED}"
+            goal += f", {MET}" if self.met else f", {MISSED}{self._short()}"
         return (
             self.what,
             "-" if self.ours is None else f"{figure(self.ours)} {self.unit}",

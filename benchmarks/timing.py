@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from gptcore.config import Precision
 
@@ -52,6 +53,20 @@ def bytes_a_second() -> float:
     matrix, vector = torch.randn(32_768, 2_048), torch.randn(2_048)
     torch.mv(matrix, vector)
     return 4 * matrix.numel() / min(core_seconds(lambda: torch.mv(matrix, vector)) for _ in range(9))
+
+
+def where_time_goes(action: Action, most: int = 4) -> str:
+    """A profile in one line: the PyTorch operations in which one more call spends most of its time, with their shares.
+
+    >>> where_time_goes(lambda: torch.ones(400, 400) @ torch.ones(400, 400)).startswith("aten::mm ")
+    True
+    """
+    action()  # warm
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        action()
+    operations = sorted(seen.key_averages(), key=lambda each: -each.self_cpu_time_total)
+    total = sum(each.self_cpu_time_total for each in operations)
+    return ", ".join(f"{each.key} {each.self_cpu_time_total / total:.0%}" for each in operations[:most])
 
 
 def load() -> float:

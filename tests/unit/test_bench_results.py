@@ -23,6 +23,12 @@ def test_a_goal_is_met_or_missed(ours: float, met: bool) -> None:
     assert Row("a step", ours, "ms", most=50.0).met is met
 
 
+def test_a_missed_goal_says_by_how_much() -> None:
+    assert Row("a step", 80.0, "ms", 100.0, "peer", ratio_goal=2.5).cells()[4] == ">= 2.50 x, missed by 50%"
+    assert Row("a step", 60.0, "ms", most=50.0).cells()[4] == "<= 50 ms, missed by 20%"
+    assert Row("a lesson", 1.0, "errors", most=0.0).cells()[4] == "<= 0 errors, missed"
+
+
 def test_without_a_peer_a_ratio_is_neither_met_nor_missed() -> None:
     row = Row("a step", 50.0, "ms", ratio_goal=2.0)
     assert row.met is None

@@ -170,8 +170,8 @@ class Dispatcher(threading.Thread):
             chosen.append(ticket)
             running.append(ticket._replace(state="running"))
             tickets[tickets.index(ticket)] = running[-1]
-        waiting = waits(tickets, None if self.cluster is None else self.cluster.slots)
-        expected = [{"run": ticket.run.id, "seconds": seconds} for ticket, seconds in waiting]
+        waiting = waits(tickets, None if self.cluster is None else self.cluster.slots, limit)
+        expected = [{"run": each.ticket.run.id, "seconds": each.seconds, "memory": each.memory} for each in waiting]
         path = self.store.root / QUEUE_FILE
         if expected or chosen or path.exists():
             replace_json(path, expected)  # where there is no room for this, no run is started either

@@ -172,38 +172,99 @@ def _seconds_left(tickets: Sequence[Ticket]) -> dict[str, float]:
     return {ticket.run.id: left(ticket) for ticket in tickets if ticket.state not in ENDED}
 
 
-def waits(tickets: Sequence[Ticket], elsewhere: int | None = None) -> list[tuple[Ticket, float | None]]:
-    """Those who wait, in order, with the expected seconds until each starts.
+class Wait(NamedTuple):
+    """How long a run that waits still does.
 
-    None where that can't be said yet, because no run of a kind that comes before has been seen yet, or no slot.
+    Attributes:
+        seconds: Until it is expected to start; None where that can't be said yet, because no run of a kind that comes
+            before has been seen yet, or no slot.
+        memory: Bytes that have to come free first, where a free slot alone will not do; None where it will.
+    """
+
+    ticket: Ticket
+    seconds: float | None
+    memory: int | None
+
+
+class _Share(NamedTuple):
+    """What a run holds while it is under way."""
+
+    slots: int
+    memory: int
+
+
+class _Machine:
+    """What is free while a queue is played through, and who lets go of more when; the rule of ``fits``, in sums."""
+
+    def __init__(self, slots: int, memory: float) -> None:
+        self.slots, self.memory = slots, memory
+        self._ends: list[tuple[float, str, _Share]] = []
+
+    def enter(self, ticket: Ticket, share: _Share, end: float) -> None:
+        """Have a run hold its share until its end."""
+        heapq.heappush(self._ends, (end, ticket.run.id, share))
+        self.slots -= share.slots
+        self.memory -= share.memory
+
+    def leave(self) -> float:
+        """Have the first one end; when that is, which is never where nobody is under way."""
+        if not self._ends:
+            return math.inf
+        end, _, share = heapq.heappop(self._ends)
+        self.slots += share.slots
+        self.memory += share.memory
+        return end
+
+    def has_memory(self, share: _Share) -> bool:
+        """Whether enough is free; alone a run always fits, because it was checked when submitted."""
+        return not self._ends or share.memory <= self.memory
+
+
+def _share(ticket: Ticket) -> _Share:
+    return _Share(slots_of(ticket), ticket.memory + PROCESS_BYTES)
+
+
+def waits(tickets: Sequence[Ticket], elsewhere: int | None = None, limit: float = math.inf) -> list[Wait]:
+    """Those who wait, in order, with the time until each is expected to start: nobody overtakes.
 
     Args:
         tickets: All runs.
         elsewhere: The slots of other machines, each for one run of any size, where these train instead of this one.
+        limit: Bytes for the server and all runs of this machine.
     """
     if elsewhere is not None:
         tickets = [ticket._replace(threads=1) for ticket in tickets]
     left = _seconds_left(tickets)
-    running = [ticket for ticket in tickets if ticket.state == "running"]
-    ends = [left[ticket.run.id] for ticket in running for _ in range(slots_of(ticket))]
-    idle = (slots() if elsewhere is None else elsewhere) - len(ends)
-    free = sorted([0.0] * idle + ends) or [math.inf]  # when each slot is free again
-    expected = []
+    machine = _Machine(slots(), limit - SERVER_BYTES) if elsewhere is None else _Machine(elsewhere, math.inf)
+    for ticket in tickets:
+        if ticket.state == "running":
+            machine.enter(ticket, _share(ticket), left[ticket.run.id])
+    expected, now = [], 0.0
     for ticket in turns(tickets):
-        taken = slots_of(ticket)
-        begin = free[taken - 1]
-        expected.append((ticket, begin if begin < math.inf else None))
-        free = sorted([begin + left[ticket.run.id]] * taken + free[taken:])
+        share, wanted = _share(ticket), None
+        while now < math.inf and not (share.slots <= machine.slots and machine.has_memory(share)):
+            wanted = share.memory if share.slots <= machine.slots else None
+            now = max(now, machine.leave())
+        expected.append(Wait(ticket, now if now < math.inf else None, wanted))
+        machine.enter(ticket, share, now + left[ticket.run.id])
     return expected
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run stands in the queue: 1 starts next. ``seconds`` is the expected wait, where it can be told."""
+    """Where a run stands in the queue: 1 starts next.
+
+    Attributes:
+        place: Its own.
+        waiting: How many wait.
+        seconds: The expected wait, where it can be told.
+        memory: Bytes that have to come free first, where a free slot alone will not do.
+    """
 
     place: int
     waiting: int
     seconds: float | None
+    memory: int | None = None
 
 
 def places(store: RunStore) -> dict[str, Place]:
@@ -212,7 +273,9 @@ def places(store: RunStore) -> dict[str, Place]:
         queue: list[dict[str, Any]] = json.loads((store.root / QUEUE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {row["run"]: Place(index + 1, len(queue), row["seconds"]) for index, row in enumerate(queue)}
+    return {
+        row["run"]: Place(index + 1, len(queue), row["seconds"], row.get("memory")) for index, row in enumerate(queue)
+    }
 
 
 def place(store: RunStore, run: Run) -> Place | None:

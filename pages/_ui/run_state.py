@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 from filelock import Timeout
 
+from gptcore.machine import MIB
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
 from pages._ui import frame, owner, thread
@@ -62,8 +63,9 @@ def _place(run: Run) -> list[str]:
     at = queue.place(thread.store(), run)
     if at is None:
         return []
-    wait = "" if at.seconds is None else f", about {at.seconds:,.0f} s to wait"
-    return [f"place {at.place} of {at.waiting} in the queue{wait}"]
+    wait = [] if at.memory is None else [f"it waits until {at.memory / MIB:,.0f} MiB of memory are free"]
+    wait += [] if at.seconds is None else [f"about {at.seconds:,.0f} s to wait"]
+    return [", ".join([f"place {at.place} of {at.waiting} in the queue", *wait])]
 
 
 def _requests(run: Run, state: str) -> None:

@@ -458,6 +458,11 @@ def test_while_a_run_waits_its_place_is_told_and_the_recorded_run_plays(
     replace_json(data_home / "runs" / queue.QUEUE_FILE, rows)
     page.run()
     assert any("queued · place 2 of 2 in the queue, about 42 s to wait" in caption.value for caption in page.caption)
+    rows[1] |= {"memory": 1_400 * 2**20}
+    replace_json(data_home / "runs" / queue.QUEUE_FILE, rows)
+    page.run()
+    told = "place 2 of 2 in the queue, it waits until 1,400 MiB of memory are free, about 42 s to wait"
+    assert any(told in caption.value for caption in page.caption)
     played = f"training_meanwhile_{run.id}"
     before = drawn(page, played)[0]["x"]
     assert drawn(page.run().run(), played)[0]["x"][: len(before) + 1] == [*before, len(before)]

@@ -126,7 +126,7 @@ def test_everybody_who_waits_has_exactly_one_turn(drawn: list[tuple[str, str, fl
     tickets = [ticket(number, owner, state, used=used) for number, (owner, state, used) in enumerate(drawn)]
     waiting = [each for each in tickets if each.state in queue.WAITING]
     assert sorted(numbers(turns(tickets))) == numbers(waiting)
-    assert [each for each, _ in waits(tickets)] == turns(tickets)
+    assert [each.ticket for each in waits(tickets)] == turns(tickets)
 
 
 # ----------------------------------------------------------------------------------------------- what runs side by side
@@ -167,7 +167,7 @@ def test_alone_a_run_always_starts() -> None:
 
 
 def seconds(tickets: list[Ticket]) -> list[tuple[int, float | None]]:
-    return [(each.number, expected) for each, expected in waits(tickets)]
+    return [(each.ticket.number, each.seconds) for each in waits(tickets)]
 
 
 def test_those_who_wait_follow_those_who_end_first() -> None:
@@ -193,13 +193,65 @@ def test_a_run_that_takes_several_slots_waits_for_all_of_them(monkeypatch: pytes
 def test_elsewhere_a_run_takes_one_slot_whatever_it_asks_for() -> None:
     running = [ticket(number, state="running", threads=2, step_seconds=1.0, steps_left=number) for number in (1, 2, 3)]
     expected = waits([*running, ticket(4, threads=8)], elsewhere=4)
-    assert [seconds for _, seconds in expected] == [0.0]
+    assert [each.seconds for each in expected] == [0.0]
     expected = waits([*running, ticket(4, threads=8)], elsewhere=3)
-    assert [seconds for _, seconds in expected] == [1.0]
+    assert [each.seconds for each in expected] == [1.0]
 
 
 def test_while_no_machine_is_there_the_wait_is_not_told() -> None:
-    assert [seconds for _, seconds in waits([ticket(1), ticket(2)], elsewhere=0)] == [None, None]
+    assert [each.seconds for each in waits([ticket(1), ticket(2)], elsewhere=0)] == [None, None]
+
+
+LARGE = 1_000 * MIB
+ROOM = SERVER_BYTES + 2 * PROCESS_BYTES + LARGE + 100 * MIB  # for a large run and a small one
+
+
+def large(number: int, **changes: Any) -> Ticket:
+    return ticket(number, memory=LARGE, step_seconds=1.0, **changes)
+
+
+def held(tickets: list[Ticket], limit: int = ROOM, elsewhere: int | None = None) -> list[tuple[Any, ...]]:
+    return [(each.ticket.number, each.seconds, each.memory) for each in waits(tickets, elsewhere, limit)]
+
+
+def test_a_run_that_memory_alone_holds_back_is_told_so_and_when_that_comes_free() -> None:
+    tickets = [large(1, state="running", steps_left=7), large(2), ticket(3, step_seconds=1.0)]
+    assert held(tickets) == [(2, 7.0, LARGE + PROCESS_BYTES), (3, 7.0, None)]  # a slot is free all the time
+    assert held(tickets, limit=ROOM + LARGE) == [(2, 0.0, None), (3, 7.0, None)]
+    assert held(tickets, elsewhere=2) == [(2, 0.0, None), (3, 7.0, None)]  # another machine's memory is its own affair
+
+
+def test_a_slot_that_comes_free_does_not_help_where_memory_is_still_held() -> None:
+    running = [ticket(1, state="running", step_seconds=1.0, steps_left=3), large(2, state="running", steps_left=8)]
+    assert held([*running, large(3)]) == [(3, 8.0, LARGE + PROCESS_BYTES)]
+    assert held([*running, large(3)], limit=ROOM + LARGE) == [(3, 3.0, None)]
+
+
+def test_where_nobody_knows_when_memory_comes_free_the_wait_is_not_told_but_what_for() -> None:
+    riddle = large(1, state="running", kind="riddle")._replace(step_seconds=None)
+    assert held([riddle, large(2)]) == [(2, None, LARGE + PROCESS_BYTES)]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from(STATES), st.integers(0, 2_000), st.integers(1, 20)), max_size=9
+    )
+)
+def test_whoever_is_told_to_wait_no_more_is_who_the_dispatcher_would_start(
+    drawn: list[tuple[str, str, int, int]],
+) -> None:
+    tickets = [
+        ticket(number, owner, state, memory=size * MIB, step_seconds=1.0, steps_left=left)
+        for number, (owner, state, size, left) in enumerate(drawn)
+    ]
+    running = [each for each in tickets if each.state == "running"]
+    started = []
+    for each in turns(tickets):
+        if not fits(each, running, ROOM):
+            break
+        running.append(each)
+        started.append(each.number)
+    assert [number for number, seconds, _ in held(tickets) if seconds == 0.0] == started
 
 
 def test_the_pace_is_that_of_the_runs_kind_ended_ones_included() -> None:
@@ -294,9 +346,9 @@ def test_what_a_run_needs_follows_from_its_settings() -> None:
 
 def test_a_runs_place_is_where_the_dispatcher_saw_it_last(runs: RunStore) -> None:
     first, second, unseen = (runs.create(STORY, MODEL, SETTINGS) for _ in range(3))
-    rows = [{"run": second.id, "seconds": 2.5}, {"run": first.id, "seconds": None}]
+    rows = [{"run": second.id, "seconds": 2.5, "memory": 7}, {"run": first.id, "seconds": None}]
     replace_json(runs.root / queue.QUEUE_FILE, rows)
-    assert place(runs, second) == Place(1, 2, 2.5)
+    assert place(runs, second) == Place(1, 2, 2.5, memory=7)
     assert place(runs, first) == Place(2, 2, None)
     assert place(runs, unseen) is None
 

@@ -44,6 +44,7 @@ COMPARED: dict[str, Callable[[], list[results.Row]]] = {
     "techniques": techniques.measure,
     "lesson": lesson.measure,
     "cloud": cloud.measure,
+    "cluster": cluster.measure,
 }
 UNASKED = {
     f"verdict-{name}": partial(verdict.measure, name) for name in ("book", "float32", "bfloat16")
@@ -55,7 +56,6 @@ OTHERS = {
     "classroom": classroom.main,
     "dispatching": dispatching.main,
     "queue_simulation": queue_simulation.main,
-    "cluster": cluster.main,
     "memorization": memorization.main,
     "forward": forward.main,
     "writing": writing.main,

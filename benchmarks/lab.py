@@ -1,4 +1,7 @@
-"""A school's machines on this one: certificates, a scheduler and its workers, all real, all on the loopback address."""
+"""A school's machines on this one: certificates, a scheduler and its workers, all real, all on the loopback address.
+
+They are started as the README says, with the docs' configuration; only ports and the places of files are others.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 
 from gptcore.paths import REPOSITORY
 from gptcore.runs.store import Run
+
+CONFIGURATION = REPOSITORY / "docs" / "servers" / "dask.yaml"
 
 
 def make_certificates(folder: Path) -> Path:
@@ -87,7 +92,7 @@ class Lab:
             return subprocess.Popen(
                 [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", *proof],
                 cwd=REPOSITORY,
-                env=os.environ,
+                env=os.environ | {"DASK_CONFIG": str(CONFIGURATION)},
                 stdout=log,
                 stderr=log,
             )
@@ -99,15 +104,20 @@ class Lab:
             "scheduler", "scheduler", "--protocol", "tls", "--port", port, "--dashboard-address", "127.0.0.1:0"
         )
 
-    def start_worker(self) -> None:
-        """Start one worker more."""
-        number = len(list(self.folder.glob("worker-*")))
-        folder = self.folder / f"worker-{number}"
+    def start_worker(self, folder: Path | None = None) -> Worker:
+        """Start one worker more.
+
+        Args:
+            folder: Where its guests have theirs; None for one that the web machine does not look into.
+        """
+        number = len(list(self.folder.glob("log-*")))
+        folder = folder or self.folder / f"worker-{number}"
         folder.mkdir()
         options = ["--nthreads", "1", "--no-nanny", "--resources", "run=1", "--dashboard-address", "127.0.0.1:0"]
         address = f"tls://127.0.0.1:{self.port}"
         process = self._start(f"log-{number}", "worker", address, *options, "--local-directory", str(folder))
         self.workers.append(Worker(process, folder))
+        return self.workers[-1]
 
     def fill(self, workers: int) -> None:
         """See to it that the scheduler and so many workers run."""

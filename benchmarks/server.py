@@ -89,8 +89,12 @@ def _wait(port: int) -> None:
     raise TimeoutError("the server did not start")
 
 
-def until(condition: Callable[[], object]) -> float:
+def until(condition: Callable[[], object], pause: float = 0.002) -> float:
     """Seconds until something is so.
+
+    Args:
+        condition: What is asked.
+        pause: Seconds between two looks.
 
     Raises:
         TimeoutError: It never came.
@@ -99,7 +103,7 @@ def until(condition: Callable[[], object]) -> float:
     while not condition():
         if time.perf_counter() - began > PATIENCE_SECONDS:
             raise TimeoutError("waited in vain")
-        time.sleep(0.002)
+        time.sleep(pause)
     return time.perf_counter() - began
 
 

@@ -7,10 +7,9 @@ whoever trains, and by the courier who brings them from another machine.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
-from gptcore.durable import publish
+from gptcore.durable import publish, twin
 from gptcore.runs.store import Run
 
 PATTERN = "step-*.safetensors"
@@ -31,11 +30,7 @@ def make_room(run: Run, path: Path) -> None:
 def call_last(run: Run, path: Path) -> None:
     """Give a checkpoint that is written its second name, ``last.safetensors``."""
     draft = run.folder / f".last.{os.getpid()}.part"
-    draft.unlink(missing_ok=True)
-    try:
-        os.link(path, draft)  # the same file under a second name: no second copy
-    except OSError:  # a file system without such links
-        shutil.copyfile(path, draft)
+    twin(path, draft)
     publish(draft, run.folder / "last.safetensors")
 
 

@@ -18,12 +18,13 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gptcore.runs import guest
 from gptcore.runs.child import SOMEBODY_ELSES
 from gptcore.runs.courier import Courier
 from gptcore.runs.machines import ClusterNow, Machine, Settings, tell
+from gptcore.runs.post import Worker
 from gptcore.runs.queue import Ticket
 from gptcore.runs.store import Run, RunStore
 
@@ -34,24 +35,6 @@ LOGGER = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 CONNECT_SECONDS = 5.0
 MEET_SECONDS = 5.0  # a worker that does not answer for so long takes no run
-
-
-class Worker(NamedTuple):
-    """One worker, as it said itself.
-
-    Attributes:
-        address: Where it is reached.
-        slots: Runs at a time: its resource "run".
-        name: Of its machine; likewise ``cores`` and ``memory``.
-        strangers: The keys of its guests that are of no run of ours.
-    """
-
-    address: str
-    slots: int
-    name: str
-    cores: int
-    memory: int
-    strangers: tuple[str, ...]
 
 
 class Cluster:
@@ -113,7 +96,7 @@ class Cluster:
             return
         busy = [courier.machine for courier in self._under_way()]
         chosen = min(free, key=lambda worker: (busy.count(worker.name), -worker.memory))
-        courier = Courier(self._client, chosen.address, chosen.name, ticket, self._is_machine_alone)
+        courier = Courier(self._client, chosen, ticket, self._is_machine_alone)
         self._couriers = (*self._couriers, courier)
         self._loop.call_soon_threadsafe(self._launch, courier)
 

@@ -24,7 +24,7 @@ from gptcore.runs.checkpoints import remove_drafts
 from gptcore.runs.child import SOMEBODY_ELSES, fate
 from gptcore.runs.files import append, cut_after
 from gptcore.runs.guest import PIECE_BYTES, News
-from gptcore.runs.post import BEST, MachineLostError, Post
+from gptcore.runs.post import BEST, MachineLostError, Post, Worker
 from gptcore.runs.queue import Ticket
 from gptcore.runs.store import LINES
 
@@ -41,8 +41,7 @@ class Courier:
 
     Args:
         client: A connection to the scheduler.
-        address: Of the worker.
-        machine: What the worker's machine calls itself.
+        worker: Where it is to be trained.
         ticket: The run.
         is_machine_alone: Told of a lost machine; tells whether it is that alone, or the connection to all of them.
 
@@ -54,17 +53,16 @@ class Courier:
     def __init__(
         self,
         client: Client,
-        address: str,
-        machine: str,
+        worker: Worker,
         ticket: Ticket,
         is_machine_alone: Callable[[Courier], Awaitable[bool]],
     ) -> None:
-        self.address, self.machine, self.ticket = address, machine, ticket
+        self.address, self.machine, self.ticket = worker.address, worker.name, ticket
         self.run, self.attempt = ticket.run, ticket.attempt + 1
         self.code: int | None = None
         self.fate = "ended with an error of the program"
         self.task: asyncio.Task[None] | None = None
-        self._post, self._is_machine_alone = Post(client, address, ticket.run, self.attempt), is_machine_alone
+        self._post, self._is_machine_alone = Post(client, worker, ticket.run, self.attempt), is_machine_alone
         self._signal: str | None = None
         self._is_cut = False  # whether the lines that this attempt writes again are gone
         self._offsets = dict.fromkeys(LINES, 0)
@@ -166,7 +164,7 @@ class Courier:
         """Write an answer down.
 
         Returns:
-            Whether all that there is now is here.
+            Whether all that there was is here.
 
         Raises:
             OSError: The disk refused; what is not here is there, and can be asked for again.
@@ -188,7 +186,7 @@ class Courier:
             await self._post.fetch(news.stamps)
         if news.over or news.status["state"] == "running":
             self._mirror(news)
-        return not any(news.lines.values())
+        return True
 
     def _mirror(self, news: News) -> None:
         """Take over the guest's status; never one that speaks of best weights that are not here yet."""

@@ -34,10 +34,10 @@ from gptcore.runs.store import LINES, Run
 if TYPE_CHECKING:
     from distributed import Worker
 
-ANSWER_SECONDS = 0.25  # an answer waits this long for the end of the run, so that nobody asks too often
+ANSWER_SECONDS = 0.5  # an answer waits this long for the end of the run, so that nobody asks too often
 LOOK_SECONDS = 0.02
 LEASE_SECONDS = 60.0  # without a word from the courier
-PIECE_BYTES = 2 * 2**20  # of a file, or of lines, in one answer
+PIECE_BYTES = 4 * 2**20  # of a file, or of lines, in one answer
 
 
 class News(NamedTuple):
@@ -137,7 +137,8 @@ def report(dask_worker: Worker) -> dict[str, Any]:
     logging.getLogger("distributed.worker").setLevel(logging.WARNING)  # else each question is a line in its log
     if not _guests and not _waiting:
         _waiting.append(_child(dask_worker))
-    return {"name": platform.node(), "cores": cores(), "memory": memory_limit(), "guests": list(_guests)}
+    about = {"name": platform.node(), "cores": cores(), "memory": memory_limit()}
+    return about | {"folder": dask_worker.local_directory, "guests": list(_guests)}
 
 
 def receive(key: str, name: str, offset: int, piece: bytes, dask_worker: Worker) -> Stamp:
@@ -213,8 +214,12 @@ async def news(key: str, offsets: dict[str, int], wish: str | None) -> News | No
     return News(status, lines, stamps, over, guest.child.process.poll() if guest.child else None)
 
 
-def pick_up(key: str, name: str) -> Stamp | None:
-    """Begin to hand over one of the guest's files, as it is now; None where another has taken its place."""
+def pick_up(key: str, name: str) -> tuple[Stamp, bytes] | None:
+    """Begin to hand over one of the guest's files, as it is now; None where another has taken its place.
+
+    Returns:
+        What the whole file is known by, and its first piece.
+    """
     guest = _guests[key]
     if guest.parcel is not None:
         guest.parcel.close()
@@ -222,7 +227,7 @@ def pick_up(key: str, name: str) -> Stamp | None:
         guest.parcel = (guest.run.folder / name).open("rb")
     except FileNotFoundError:
         return None
-    return stamp_of(os.fstat(guest.parcel.fileno()))
+    return stamp_of(os.fstat(guest.parcel.fileno())), guest.parcel.read(PIECE_BYTES)
 
 
 def read(key: str, offset: int) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
 
+from benchmarks.lab import Lab
 from gptcore.runs.dispatcher import Child, Dispatcher
 from gptcore.runs.store import RunStore
 from tests.faults.processes import end, end_all_of, rest, serve_runs
@@ -58,3 +60,15 @@ def serve(store: RunStore) -> Iterator[Callable[[], Popen[bytes]]]:
     for server in servers:
         end(server)
     end_all_of(home)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if importlib.util.find_spec("distributed") is None:
+        pytest.skip("needs distributed: pip install -r requirements-cluster.txt")
+    try:
+        lab = Lab(tmp_path_factory.mktemp("lab"))
+    except OSError as error:
+        pytest.skip(f"needs OpenSSL 3 for certificates: {error}")
+    yield lab
+    lab.close()

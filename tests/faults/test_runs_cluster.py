@@ -5,7 +5,6 @@ Real processes throughout, and real certificates: a scheduler and two workers, a
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -20,9 +19,10 @@ import psutil
 import pytest
 from safetensors import safe_open
 
-from benchmarks.lab import Lab, Worker, make_certificates
+from benchmarks.lab import Lab, Worker, end, make_certificates
 from gptcore.runs import cluster, courier, post
 from gptcore.runs import dispatcher as dispatching
+from gptcore.runs.checkpoints import newest
 from gptcore.runs.dispatcher import Dispatcher
 from gptcore.runs.machines import cluster_now, machines
 from gptcore.runs.queue import place
@@ -32,18 +32,6 @@ from tests.faults.processes import LONG, begun, expect_undisturbed_losses, gone_
 from tests.tiny import MODEL, SETTINGS, STORY, losses, until
 
 WORKERS = 2
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if importlib.util.find_spec("distributed") is None:
-        pytest.skip("needs distributed: pip install -r requirements-cluster.txt")
-    try:
-        lab = Lab(tmp_path_factory.mktemp("lab"))
-    except OSError as error:
-        pytest.skip(f"needs OpenSSL 3 for certificates: {error}")
-    yield lab
-    lab.close()
 
 
 @pytest.fixture
@@ -120,6 +108,34 @@ def test_a_run_that_is_trained_elsewhere_leaves_what_it_would_have_left_here(
     files = {path.relative_to(here.folder) for path in here.folder.rglob("*")}
     assert {path.relative_to(there.folder) for path in there.folder.rglob("*")} == files
     until(lambda: [worker.guests() for worker in lab.workers] == [[]] * WORKERS)
+
+
+def test_whole_files_take_a_second_name_where_both_machines_have_one_disk(
+    lab: Lab, store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.fill(0)
+    for worker in lab.workers:
+        end(worker.process)
+    worker = lab.start_worker(store.root.parent / "guests")  # in the data folder
+    for name, value in lab.environment.items():
+        monkeypatch.setenv(name, value)
+    sent = newest(run)[0]
+    dispatcher = Dispatcher(store.root)
+    dispatcher.start()
+    try:
+        under_way(run)
+        (there,) = worker.guests()
+        assert sent.samefile(there.folder / "checkpoints" / sent.name)
+        until(lambda: newest(run)[0] != sent)
+        came = newest(run)[0]
+        assert came.samefile(there.folder / "checkpoints" / came.name)
+        assert not (run.folder / "metrics.jsonl").samefile(there.folder / "metrics.jsonl")  # one writer each
+        stop(run)
+        until(lambda: worker.guests() == [])
+    finally:
+        dispatcher.close()
+        end(worker.process)
+    expect_undisturbed_losses(run)
 
 
 def test_a_page_can_tell_what_runs_where(run: Run, far: Dispatcher, store: RunStore) -> None:

@@ -187,13 +187,13 @@ def measure() -> list[Row]:
     """A class on one worker and on two, a short run here and there, and what goes wrong."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with _here(folder / "here") as store:
+        with _here(folder / "here" / "runs") as store:
             here = one(store)
         lab = Lab(folder)
         try:
-            with _there(folder / "one", lab, 1) as store:
+            with _there(folder / "one" / "runs", lab, 1) as store:
                 there, alone = one(store), many(store, lab)
-            with _there(folder / "two", lab, 2) as store:
+            with _there(folder / "two" / "runs", lab, 2) as store:
                 pair = many(store, lab)
                 stopped, killed = cancel(store), kill_worker(store, lab)
                 lab.fill(2)

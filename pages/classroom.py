@@ -41,7 +41,20 @@ def everybody(me: Member | None) -> None:
             "seconds to wait": st.column_config.NumberColumn(format="%.0f"),
         },
     )
+    _machines(seen.rows)
     st.caption(f"Reading the runs and drawing took {seen.seconds * 1000:.0f} ms, once for all who look.")
+
+
+def _machines(rows: list[Row]) -> None:
+    """Where the runs are trained, in a lab of several machines."""
+    now = classmates.elsewhere()
+    if now is None:
+        return
+    if now.why_not is not None:
+        st.warning(f"No run is trained until the other machines are back: {frame.plain(now.why_not)}.")
+        return
+    column = {"memory, GiB": st.column_config.NumberColumn(format="%.0f")}
+    st.dataframe(classmates.machines(now, rows), hide_index=True, key="classroom_machines", column_config=column)
 
 
 def _left_out(more: int) -> str:

@@ -16,10 +16,13 @@ from filelock import Timeout
 
 from gptcore.classroom import Member, Row, board
 from gptcore.figures.classroom import Cell, classroom_figure
+from gptcore.machine import MIB
+from gptcore.runs.machines import ClusterNow, cluster_now
 from gptcore.runs.store import RunStore
 from pages._ui import frame, owner, resources, teaching, thread
 
 LOOK_SECONDS = 3.0
+STALE_SECONDS = 30.0  # since the dispatcher last spoke of other machines: it is gone, or trains here
 SHARED_SECONDS = 2.0  # a board is at most this old: sixty browsers that look cost little more than one
 
 
@@ -81,6 +84,29 @@ def table(rows: list[Row]) -> pd.DataFrame:
             "best validation loss": pd.Series([row.best for row in rows], dtype="float64"),
             "place in the queue": pd.Series([row.waits and row.waits.place for row in rows], dtype="Int64"),
             "seconds to wait": pd.Series([row.waits and row.waits.seconds for row in rows], dtype="float64"),
+        }
+    )
+
+
+def elsewhere() -> ClusterNow | None:
+    """The other machines that train, as the dispatcher sees them; None where all is trained on this one."""
+    now = cluster_now(thread.store().root)
+    return None if now is None or time.time() - now.updated > STALE_SECONDS else now
+
+
+def machines(now: ClusterNow, rows: list[Row]) -> pd.DataFrame:
+    """Which machine trains whose run."""
+    labels = {row.run.id: row.label for row in rows}
+    return pd.DataFrame(
+        {
+            "machine": [machine.name for machine in now.machines],
+            "runs at a time": [machine.slots for machine in now.machines],
+            "cores": [machine.cores for machine in now.machines],
+            "memory, GiB": [machine.memory / MIB / 1024 for machine in now.machines],
+            "trains": [
+                ", ".join(labels.get(run, "a run that is not on this board") for run in machine.runs)
+                for machine in now.machines
+            ],
         }
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from gptcore.classroom import Register
 from gptcore.paths import runs_home
+from gptcore.runs.machines import ClusterNow, Machine, tell
 from gptcore.runs.store import Run, RunStore, owner_of
 from pages._ui import classmates, frame, owner, teaching
 from tests.tiny import MODEL, SETTINGS, STORY
@@ -156,3 +158,53 @@ def test_a_run_submitted_in_a_class_is_on_its_board(register: Register) -> None:
     assert not page.exception
     page.switch_page(frame.page_file("classroom")).run()
     assert page.dataframe[0].value["who"].tolist() == ["Student 1"]
+
+
+# -------------------------------------------------------------------------------------------------------- where it runs
+
+LAB = (Machine("room-1", 3, 4, 8 * 2**30), Machine("room-2", 1, 2, 4 * 2**30))
+
+
+def seen_by_the_dispatcher(*machines: Machine, why_not: str | None = None, seconds_ago: float = 0.0) -> None:
+    tell(runs_home(), ClusterNow("tls://10.0.0.5:8786", why_not, machines, time.time() - seconds_ago))
+
+
+def test_the_board_shows_machines_slots_and_what_runs_where(register: Register) -> None:
+    page = visit(link=register.key)
+    run, stranger = queued(register.members()[0].names[-1]), queued("somebody outside the class")
+    busy = Machine("room-1", 3, 4, 8 * 2**30, (run.id, stranger.id))
+    seen_by_the_dispatcher(busy, LAB[1])
+    classmates._board.clear()
+    page.run()
+    shown = page.dataframe[1].value
+    assert shown.to_dict("list") == {
+        "machine": ["room-1", "room-2"],
+        "runs at a time": [3, 1],
+        "cores": [4, 2],
+        "memory, GiB": [8.0, 4.0],
+        "trains": ["Student 1, a run that is not on this board", ""],
+    }
+
+
+def test_machines_that_are_out_of_reach_are_said_to_be_and_why(register: Register) -> None:
+    page = visit(link=register.key)
+    queued(register.members()[0].names[-1])
+    seen_by_the_dispatcher(why_not="the connection to tls://10.0.0.5:8786 was lost")
+    classmates._board.clear()
+    page.run()
+    assert len(page.dataframe) == 1
+    (told,) = page.warning
+    assert "the connection to" in told.value
+    assert "was lost" in told.value
+
+
+@pytest.mark.parametrize("spoken", [False, True])
+def test_where_all_is_trained_on_one_machine_none_are_shown(register: Register, spoken: bool) -> None:
+    page = visit(link=register.key)
+    queued(register.members()[0].names[-1])
+    if spoken:
+        seen_by_the_dispatcher(*LAB, seconds_ago=60.0)  # before the server was started without a scheduler
+    classmates._board.clear()
+    page.run()
+    assert len(page.dataframe) == 1
+    assert not page.warning

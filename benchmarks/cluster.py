@@ -10,6 +10,7 @@ runs that wait (``dispatching``), and machines that are unlike each other.
 
 from __future__ import annotations
 
+import logging
 import os
 import statistics
 import tempfile
@@ -185,6 +186,7 @@ def restart_scheduler(store: RunStore, lab: Lab) -> float:
 
 def measure() -> list[Row]:
     """A class on one worker and on two, a short run here and there, and what goes wrong."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is killed here is killed on purpose
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with _here(folder / "here" / "runs") as store:

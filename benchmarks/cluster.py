@@ -34,7 +34,7 @@ from gptcore.runs.machines import machines
 from gptcore.runs.store import Run, RunStore
 
 RUNS = 20
-ROUNDS = 7
+ROUNDS = 5
 CLASS = replace(TRAIN_PRESETS["class"], threads=1)
 SHORT_STEPS, LONG_STEPS = 30, 100_000
 SELDOM_SECONDS = 0.1  # between two looks at a class: looking takes time from those who are looked at

@@ -207,6 +207,7 @@ class Cluster:
             call = client.run(guest.report, workers=[address])
             told = (await asyncio.wait_for(call, MEET_SECONDS))[address]
             strangers = [key for key in told.pop("guests") if not await self._is_ours(client, address, key)]
+            return Worker(address=address, slots=slots, strangers=tuple(strangers), **told)
         except (OSError, KeyError, TimeoutError):
             return None
         except Exception as error:  # noqa: BLE001  it lacks the project, or has another version of it
@@ -214,7 +215,6 @@ class Cluster:
                 LOGGER.warning("the worker at %s can't train: %s: %s", address, type(error).__name__, error)
             self._complaints.add(address)
             return None
-        return Worker(address=address, slots=slots, strangers=tuple(strangers), **told)
 
     async def _is_ours(self, client: Client, address: str, key: str) -> bool:
         """Whether a guest is of a run of ours; one that nobody carries any more is sent away."""

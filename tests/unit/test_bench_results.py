@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import results
+from benchmarks import cluster, results
 from benchmarks.results import Row, merged, section
 
 
@@ -57,3 +57,9 @@ def test_a_section_that_is_no_part_any_more_is_kept_at_the_end() -> None:
         merged(old, "steps", section("steps", [], "tuesday"), ["steps"]).rstrip().endswith("|---|---|---|---|---|---|")
     )
     assert "## old part" in merged(old, "steps", section("steps", [], "tuesday"), ["steps"])
+
+
+def test_what_each_kind_of_process_took_is_told_as_a_share_of_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "cores", lambda: 2)
+    found = cluster.Class(seconds=10.0, taken={"training": 18.0, "workers": 0.4})
+    assert found.shares() == "training 90.0%, workers 2.0%, idle or others' 8.0%"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab import Lab
+from benchmarks.lab import Lab, end
 from gptcore.corpora import OWN_STORY
 from gptcore.paths import REPOSITORY
 from gptcore.runs.store import Run, RunStore, create_run
@@ -23,7 +23,7 @@ AXES = ["--vary", "lr=0.002,0.006,0.018", "--vary", "emb_dim=16,32,48,64"]
 FLOAT32 = 1e-5  # nats: twenty updates in a row, summed in another order
 
 
-def start_sweep(home: Path, lab: Lab, log: Path) -> subprocess.Popen[str]:
+def start_sweep(home: Path, lab: Lab, log: Path) -> subprocess.Popen[bytes]:
     """The command of the README, on a data folder of its own, with fewer updates."""
     command = [
         sys.executable,
@@ -40,9 +40,7 @@ def start_sweep(home: Path, lab: Lab, log: Path) -> subprocess.Popen[str]:
     ]
     environment = os.environ | lab.environment | {"GPTCORE_HOME": str(home)}
     with log.open("wb") as errors:
-        return subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=errors)
 
 
 def test_a_sweep_of_twelve_runs_finishes_on_two_workers_and_its_best_is_reproduced_alone(
@@ -56,8 +54,12 @@ def test_a_sweep_of_twelve_runs_finishes_on_two_workers_and_its_best_is_reproduc
             runs |= {guest.id.rpartition("-")[0] for guest in worker.guests()}
 
     sweep = start_sweep(store.root.parent, lab, tmp_path / "sweep.log")
-    until(lambda: sweep.poll() is not None, look)
-    said = sweep.communicate()[0]
+    try:
+        until(lambda: len(list(store)) == TRIALS or sweep.poll() is not None, look)
+        until(lambda: sweep.poll() is not None, look)
+        said = sweep.communicate()[0].decode()
+    finally:
+        end(sweep)
     assert sweep.returncode == 0, (tmp_path / "sweep.log").read_text()
     assert f"all is tried: {TRIALS} of {TRIALS} trials" in said
 

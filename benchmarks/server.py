@@ -1,4 +1,7 @@
-"""The program as a class would meet it, started for a measurement: a server with a data folder of its own."""
+"""The program as a class would meet it, started for a measurement: a server with a data folder of its own.
+
+How to read it: ``running`` starts it. ``empty`` starts the least that Streamlit can show with a chart, to hold it to.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,13 @@ from gptcore.runs.store import Run, RunStore
 START_SECONDS = 60
 PATIENCE_SECONDS = 300.0  # with what a busy machine does
 RUN_SECONDS = 120  # until a run has made its first steps on a busy machine
+PROGRAM = REPOSITORY / "app.py"
+EMPTY = """import plotly.graph_objects as go
+import streamlit as st
+
+st.title("One chart")
+st.plotly_chart(go.Figure(go.Scatter(y=[3, 1, 2])))
+"""
 
 
 @dataclass(frozen=True)
@@ -36,11 +46,23 @@ class Server:
         port: On the loopback address.
         home: Its data folder.
         process: The server itself; its children train.
+        began: When the process was started, in seconds since 1970.
+        answers: Seconds from then until its port answered.
     """
 
     port: int
     home: Path
     process: psutil.Popen
+    began: float
+    answers: float
+
+    def address(self, page: str = "") -> str:
+        """A page's address."""
+        return f"http://127.0.0.1:{self.port}/{page}"
+
+    def held(self) -> int:
+        """Bytes that the server itself holds, without what it started."""
+        return _held(self.process)
 
     def family(self) -> list[psutil.Process]:
         """The server and all that it has started."""
@@ -80,12 +102,12 @@ def _free_port() -> int:
 
 
 def _wait(port: int) -> None:
-    for _ in range(START_SECONDS * 10):
+    for _ in range(START_SECONDS * 50):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=START_SECONDS):
                 return
         except urllib.error.URLError:
-            time.sleep(0.1)
+            time.sleep(0.02)
     raise TimeoutError("the server did not start")
 
 
@@ -108,30 +130,41 @@ def until(condition: Callable[[], object], pause: float = 0.002) -> float:
 
 
 @contextmanager
-def running(**settings: str) -> Iterator[Server]:
+def running(app: Path = PROGRAM, **settings: str) -> Iterator[Server]:
     """A fresh server; it and all that it trains are ended in the end.
 
     Args:
+        app: What it serves.
         settings: Of its environment, beside the data folder.
     """
     with tempfile.TemporaryDirectory() as home:
         port = _free_port()
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        command = [sys.executable, "-m", "streamlit", "run", app.name, "--server.headless", "true"]
         command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+        began, clock = time.time(), time.perf_counter()
         process = psutil.Popen(
             command,
-            cwd=REPOSITORY,
+            cwd=app.parent,
             env=os.environ | settings | {"GPTCORE_HOME": home},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        server = Server(port, Path(home), process)
         try:
             _wait(port)
-            yield server
+            yield Server(port, Path(home), process, began, time.perf_counter() - clock)
         finally:
-            family = server.family()
+            family = [process, *process.children(recursive=True)]
             for member in family:
                 member.terminate()
             for member in psutil.wait_procs(family, timeout=15)[1]:
                 member.kill()
+
+
+@contextmanager
+def empty() -> Iterator[Server]:
+    """A fresh server of a page with a title and one Plotly chart, as Streamlit comes, but asking no other host."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = Path(folder) / "app.py"
+        app.write_text(EMPTY, encoding="utf-8")
+        with running(app, STREAMLIT_BROWSER_GATHER_USAGE_STATS="false") as server:
+            yield server

@@ -1,9 +1,9 @@
-"""A class in one lesson: many students move controls on the heaviest page while two runs train; then twenty minutes.
+"""A class in one lesson: many students move controls on the heaviest page, alone and beside two runs; twenty minutes.
 
 How to read it: ``heaviest`` asks every lesson what one more drawing costs the server, and takes the dearest; ``crowd``
 lets students move controls there, each one every few seconds, as hands do; ``hour`` plays a lesson of twenty minutes,
 page by page and with a run each, in an eighth of the time. Runs can't be hurried, so that part is harder than the real
-one.
+one. ``alone`` is measured by itself, ``measure`` is all the rest.
 
 What is left out: the room's network, and browsers. The students' side runs on the same machine and costs it a little.
 """
@@ -29,7 +29,7 @@ NO_LESSONS = {"plan", "classroom"}  # pages of their own beside the lessons
 THINK_SECONDS = 6.0  # between two moves of one student, on average
 WARM, LOOKS = 2, 4
 SETTLE_SECONDS = 10.0  # until processes that wait for runs are there
-GOAL_MS, GOAL_MIB = 400, 50
+ALONE_MS, GOAL_MS, GOAL_MIB = 150, 400, 50
 PUPILS = 30
 LESSON_SECONDS, QUICKER = 20 * 60, 8
 
@@ -157,9 +157,9 @@ def hour(running: Server, students: int, quicker: float = QUICKER, plan: Sequenc
     return Crowd(answers, faults, running.process.memory_info().rss - before), took
 
 
-def _rows(what: str, met: Crowd) -> list[Row]:
+def _rows(what: str, met: Crowd, most: float = GOAL_MS) -> list[Row]:
     return [
-        Row(f"{what}: 95 of 100 answers within", met.p95, "ms", most=GOAL_MS),
+        Row(f"{what}: 95 of 100 answers within", met.p95, "ms", most=most),
         Row(f"{what}: errors", met.faults, "errors", most=0),
         Row(f"{what}: the server grew by", met.grew / MIB, "MiB", most=GOAL_MIB),
     ]
@@ -169,6 +169,18 @@ def _opened(running: Server) -> None:
     """Every lesson was open once, as before a class; processes for runs are ready."""
     asyncio.run(visit(running.port, *lessons()))
     time.sleep(SETTLE_SECONDS)
+
+
+def alone() -> list[Row]:
+    """The crowds with nothing that trains."""
+    with server.running() as running:
+        _opened(running)
+        page, _ = heaviest(running)
+        rows = []
+        for students, times in CROWDS:
+            what = f"{students} students x {times} on {page or 'home'}, nothing training"
+            rows += _rows(what, crowd(running, page, students, times), ALONE_MS)
+        return rows
 
 
 def measure() -> list[Row]:

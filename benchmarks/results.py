@@ -22,8 +22,8 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results
 
 Written by `make bench`; each part by itself, when it was last run. A ratio says how many times better ours is than the
-peer: half the time, half the memory and twice the tokens are all 2.00 x. Seconds are seconds of one core;
-of `lesson` and `cluster` they are those of the clock. What a part measures, and how, stands at the head of its module.
+peer: half the time, half the memory and twice the tokens are all 2.00 x. Seconds are seconds of one core, and of the
+clock where a server, a browser or a class is measured. What a part measures, and how, stands at the head of its module.
 """
 COLUMNS = ("what", "ours", "peer", "ratio", "goal", "limit")
 HIGHER_IS_BETTER = ("tokens/s",)
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     Attributes:
         what: Its name.
         ours: In ``unit``; None where it can't be measured, and ``limit`` says why.
-        unit: "ms", "s", "MiB" or "tokens/s".
+        unit: "ms", "s", "MiB", "tokens/s", or what is counted.
         peer: The same of the peer, where there is one.
         peer_name: Which.
         ratio_goal: At least so many times better than the peer.

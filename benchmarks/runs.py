@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.kills import tally
+from benchmarks.results import Row
 from benchmarks.server import until
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, load_text
@@ -33,6 +34,7 @@ ROUNDS = 9
 KILLS = 120
 STUDENTS = 30
 IDLE_RUNS, IDLE_SECONDS = 200, 20.0
+SETTLE_SECONDS = 10  # until a dispatcher has its processes wait
 SHORT = replace(TRAIN_PRESETS["class"], steps=20)
 LONG = replace(TRAIN_PRESETS["class"], steps=100_000)
 
@@ -114,7 +116,7 @@ def idle(home: Path) -> float:
     for _ in range(IDLE_RUNS):
         store.create(load_text(OWN_STORY), MODEL_PRESETS["class"], SHORT).update_status(state="done")
     with _serving(home) as process:
-        time.sleep(10)  # to start, and to have its processes wait
+        time.sleep(SETTLE_SECONDS)
         before = sum(process.cpu_times()[:2])
         time.sleep(IDLE_SECONDS)
         return 100 * (sum(process.cpu_times()[:2]) - before) / IDLE_SECONDS
@@ -136,29 +138,28 @@ def _median(measure: Callable[[], float], rounds: int = ROUNDS) -> float:
     return statistics.median(measure() for _ in range(rounds))
 
 
-def main() -> None:
-    """Print the table."""
+def measure() -> list[Row]:
+    """All of it, the class preset throughout."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         dispatcher = Dispatcher(home / "runs")
         dispatcher.start()
-        time.sleep(10)  # until processes wait
+        time.sleep(SETTLE_SECONDS)
         store = dispatcher.store
-        rows: list[tuple[str, float, float | None]] = [
-            ("request to first point, a process waits, s", _median(lambda: first_point(store)), 0.5),
-            ("cancel to cancelled and saved, s", _median(lambda: cancel(store)), 0.5),
-            ("kill -9 to next metric, s", _median(lambda: kill(store), rounds=5), 3.0),
-            (f"{STUDENTS} submissions at one moment, s", together(store), None),
+        rows = [
+            Row("request to first point, a process waits", _median(lambda: first_point(store)), "s", most=0.5),
+            Row("cancel to cancelled and saved", _median(lambda: cancel(store)), "s", most=0.5),
+            Row("kill -9 to next metric", _median(lambda: kill(store), rounds=5), "s", most=3.0),
+            Row(f"{STUDENTS} submissions at one moment", together(store), "s"),
         ]
         dispatcher.close()
     with tempfile.TemporaryDirectory() as name:
-        rows.append(("everything killed, restart to next metric, s", _median(lambda: restart(Path(name)), 3), None))
+        rows.append(Row("everything killed, restart to next metric", _median(lambda: restart(Path(name)), 3), "s"))
     with tempfile.TemporaryDirectory() as name:
-        rows.append((f"dispatcher with nothing to do, {IDLE_RUNS} old runs, % of a core", idle(Path(name)), 1.0))
+        what = f"dispatcher with nothing to do, {IDLE_RUNS} old runs, of a core"
+        rows.append(Row(what, idle(Path(name)), "%", most=1.0))
     with tempfile.TemporaryDirectory() as name:
         seen = tally(Path(name), KILLS)
-        rows.append((f"unreadable after {KILLS} kills, {seen['midway']} of them midway", len(seen["faults"]), 0))
-    print(f"runs, the class preset, {psutil.cpu_count()} cores")
-    print(f"{'':60} {'ours':>9} {'goal':>9}")
-    for label, ours, goal in rows:
-        print(f"{label:60} {ours:9.2f} {'' if goal is None else goal:>9}")
+        what = f"unreadable after {KILLS} kills, {seen['midway']} of them midway"
+        rows.append(Row(what, len(seen["faults"]), "checkpoints", most=0))
+    return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -54,6 +54,7 @@ LESSONS = (
     Lesson("sampling", "Talking", "Sampling", "casino", "chapter 5", "How does a list of scores become a text?"),
     Lesson("pretrained", "Talking", "GPT-2", "download", "chapter 5", "Same code, other weights: what changes?"),
 )
+CODE = "frame_code"  # whether the box of sources is open
 PLAN = "plan"  # a page of its own outside the menu
 # No lesson: it stands in no thread, and in the menu of a class and its teacher alone.
 CLASSROOM = Lesson("classroom", "Class", "Class board", "groups", "", "What is everybody's model learning?")
@@ -137,12 +138,21 @@ def lesson(key: str) -> None:
 def code_behind(*functions: Callable[..., Any]) -> None:
     """Show the very functions that ran for this page, which is drawn by now: so a link is done with, too."""
     share.confirm()
-    with st.expander("The code behind this page", icon=":material/code:"):
+    _sources(functions)
+    charts.take_home()
+
+
+@st.fragment
+def _sources(functions: Sequence[Callable[..., Any]]) -> None:
+    """Draw the sources while their box is open: what colours them is 1.5 MB of script, more than all else on home."""
+    box = st.expander("The code behind this page", icon=":material/code:", key=CODE, on_change="rerun")
+    if not box.open:
+        return
+    with box:
         for function in functions:
             name, source = _source(function)
             st.caption(f"`{name}`")
             st.code(source, language="python")
-    charts.take_home()
 
 
 @cache  # as many entries as functions are shown; reading a file anew would cost milliseconds at every look

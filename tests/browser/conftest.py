@@ -23,19 +23,10 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
+from benchmarks.browser import FLAGS
 from pages._ui.frame import LESSONS, Lesson
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SECONDS = 60  # of patience with a busy machine; nothing is measured
 # Under a deep link Streamlit first looks for its server beside the page, is told 404, and finds it at the root.
 PROBES = re.compile(rf"http://[^/]+/(?:{'|'.join(lesson.key for lesson in LESSONS)})/_stcore/(?:health|host-config)")

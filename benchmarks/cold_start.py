@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,10 +58,16 @@ async def _open(running: Server, students: int, stack: AsyncExitStack) -> int:
     return running.held()
 
 
-async def _sessions(running: Server) -> float:
+async def _count_sessions(running: Server) -> float:
     async with AsyncExitStack() as stack:
         before = await _open(running, KNOWN, stack)
         return (await _open(running, MORE, stack) - before) / MORE
+
+
+def _session(running: Server) -> float:
+    """Bytes that one more session takes. In a thread of its own: the browser's event loop holds this one."""
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(asyncio.run, _count_sessions(running)).result()
 
 
 def _start(
@@ -80,7 +87,7 @@ def _start(
             visit = window.open(running.address())
             seen = {name: visit.began + seconds - running.began for name, seconds in visit.seen.items()}
         later = running.held()
-        return Start(running.answers, seen, held, later, asyncio.run(_sessions(running)) if last else 0.0)
+        return Start(running.answers, seen, held, later, _session(running) if last else 0.0)
 
 
 def _rows(ours: list[Start], theirs: list[Start]) -> list[Row]:

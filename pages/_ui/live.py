@@ -125,6 +125,9 @@ def _samples(run: Run, samples: list[dict[str, Any]]) -> None:
     marked = f"; passages of {MIN_COPIED} tokens or more copied from the training text are orange" if spans else ""
     st.caption(f"What it says {when} ({phases(latest['step'])}) when asked to go on with the bold beginning{marked}:")
     chips.copied(latest["prompt"], latest["text"], spans, key="training_sample")
-    with st.expander(f"All that it said: {len(samples)} sample{'s' * (len(samples) != 1)}"):
+    box = st.expander("All that it said", key="training_said", on_change="rerun")  # its name stays, so it stays open
+    if not box.open:
+        return
+    with box:
         stamped = [{**sample, "phase": phases(sample["step"])} for sample in samples]
         st.dataframe(stamped, hide_index=True, column_order=["step", "phase", "text"], key="training_samples")

@@ -12,8 +12,9 @@ import secrets
 import streamlit as st
 
 from gptcore.paths import ASSETS, runs_home
-from gptcore.runs import requests
+from gptcore.runs import requests, sweeping
 from gptcore.runs.store import RunStore, owner_of
+from pages._ui import teaching
 
 BROWSER, VISIT = "owner_browser", "owner_visit"  # tokens, in the session alone
 RUNS = "owner_runs"
@@ -24,13 +25,21 @@ _component = st.components.v2.component(
 )
 
 
+@st.fragment
 def recognise(key: str = "owner") -> None:
-    """Ask the browser who it is; the answer is there at the next run of the page, which follows at once."""
+    """Ask the browser who it is.
+
+    Its answer comes at once and draws this part again, and the page only where it makes a difference: most browsers
+    that open a page have nothing here yet, and a whole class opens it at one moment.
+    """
     reported = _component(
         data={"known": st.session_state.get(BROWSER)}, key=key, height=1, on_token_change=lambda: None
     ).get("token")
-    if isinstance(reported, str) and TOKEN.fullmatch(reported):
-        st.session_state[BROWSER] = reported
+    if not isinstance(reported, str) or not TOKEN.fullmatch(reported) or reported == st.session_state.get(BROWSER):
+        return
+    st.session_state[BROWSER] = reported
+    if teaching.in_class() or runs() or sweeping.all_of(RunStore(runs_home()), names()):
+        st.rerun()
 
 
 def name() -> str:

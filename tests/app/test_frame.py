@@ -27,8 +27,10 @@ Opened = tuple[frame.Lesson, AppTest]
 
 @pytest.fixture(scope="module", params=frame.LESSONS, ids=attrgetter("key"))
 def opened(request: pytest.FixtureRequest, lesson: Open) -> Opened:
-    """Each lesson in turn, opened once for all tests that only look."""
-    return request.param, lesson(request.param.key)
+    """Each lesson in turn, opened once for all tests that only look, its box of sources open."""
+    page = lesson(request.param.key)
+    page.session_state[frame.CODE] = True
+    return request.param, page.run()
 
 
 def strip_of(page: AppTest) -> list[str]:
@@ -104,6 +106,12 @@ def test_the_code_shown_is_the_source_of_what_gptcore_runs(opened: Opened) -> No
     assert [code.value.strip() for code in behind.code] == [
         textwrap.dedent(inspect.getsource(resolve_name(name))).strip() for name in names
     ]
+
+
+def test_sources_are_not_drawn_before_their_box_is_opened(lesson: Open) -> None:
+    page = lesson("home")
+    assert "The code behind this page" in [box.label for box in page.expander]
+    assert list(page.code) == []
 
 
 def test_the_menu_holds_every_lesson_once_in_order(opened: Opened) -> None:

@@ -9,12 +9,12 @@ from streamlit.testing.v1 import AppTest
 
 from gptcore import techniques
 from gptcore.race import UPDATES
-from pages._ui.made_fast import HELD
+from pages._ui.made_fast import BOX, HELD
 
 
 @pytest.fixture
 def page(lesson: Callable[..., AppTest]) -> AppTest:
-    return lesson("training")
+    return lesson("training", **{BOX: True})
 
 
 def table(page: AppTest, first: str) -> AppTest:
@@ -29,6 +29,12 @@ def test_the_table_shows_what_was_recorded_and_on_what(page: AppTest) -> None:
     said = next(caption.value for caption in page.caption if caption.value.startswith("Recorded on"))
     assert date in said
     assert about["torch"] in said
+
+
+def test_nothing_of_it_is_drawn_until_it_is_opened(lesson: Callable[..., AppTest]) -> None:
+    page = lesson("training")
+    assert "What makes it fast?" in [box.label for box in page.expander]
+    assert list(page.dataframe) == []
 
 
 def test_no_race_is_shown_before_one_was_run(page: AppTest) -> None:

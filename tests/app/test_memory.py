@@ -23,7 +23,7 @@ from gptcore.runs.worker import execute
 from gptcore.temperatures import TEMPERATURES, validation_loss, write
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import split_text
-from pages._ui import recital, thread
+from pages._ui import frame, recital, thread
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
@@ -282,6 +282,8 @@ def test_temperature_moves_the_share_and_not_the_loss(page: AppTest, drawn: Draw
 
 
 def test_the_code_behind_the_page_is_what_ran(page: AppTest) -> None:
+    page.session_state[frame.CODE] = True
+    page.run()
     box = next(box for box in page.expander if box.label == "The code behind this page")
     assert [caption.value for caption in box.caption] == [
         "`gptcore.memorization.CopyIndex`",

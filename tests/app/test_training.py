@@ -546,6 +546,9 @@ def test_what_the_first_update_brought_is_written_beside_it(curves: Open, finish
 
 def test_samples_are_stamped_with_the_phase_of_the_run(curves: Open, finished_run: Run) -> None:
     page = curves(finished_run)
+    assert "step" not in [column for table in page.dataframe for column in table.value.columns]  # the box is closed
+    page.session_state["training_said"] = True
+    page.run()
     looks = replay.points(replay.curve(finished_run))
     levels = list(resources.reference_lines(finished_run.text.text, finished_run.train_config).values())
     stamped = page.dataframe[0].value

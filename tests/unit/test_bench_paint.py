@@ -43,8 +43,8 @@ def test_without_a_browser_the_row_says_what_is_missing(monkeypatch: pytest.Monk
 
 def test_a_cold_start_without_a_browser_still_has_its_port_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHROMIUM", "/nowhere/chromium")
-    start = cold_start.Start(2.0, {}, 80 * MIB, 90 * MIB, MIB / 2)
+    start = cold_start.Start(2.0, {}, 80 * MIB)
     rows = cold_start._rows([start], [start])
     assert found(rows, "start to the port's answer").met is True
+    assert found(rows, "the server's memory when").ours == 80.0
     assert found(rows, "start to home on screen").limit.startswith("not measured")
-    assert found(rows, "one more session").ours == 0.5

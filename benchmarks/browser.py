@@ -62,6 +62,7 @@ TOLD = """
 }
 """
 AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
+IDLE = "() => new Promise((done) => requestIdleCallback(() => done()))"  # else a reload would wait for what still runs
 
 
 class Visit(NamedTuple):
@@ -107,6 +108,7 @@ class Window:
         self.page.wait_for_function(SEEN, arg=self.names)
         self.page.wait_for_selector(AT_REST)
         self.page.wait_for_load_state("networkidle")
+        self.page.evaluate(IDLE)
         told = self.page.evaluate(TOLD)
         seen = {name: milliseconds / 1e3 for name, milliseconds in told["seen"].items()}
         return Visit(told["began"] / 1e3, seen, told["bytes"] + self._received)

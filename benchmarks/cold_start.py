@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 5
 ANSWER_SECONDS = 3  # a terminal says within so many that the program is there
-KNOWN, MORE = 5, 20  # sessions before anything is counted; those that are
+KNOWN, MORE = 20, 60  # sessions before anything is counted; those that are
 LIVE = ".st-key-home_prompt"  # what home shows in place of the line that says PyTorch is being loaded
 PEER = "empty page"
 

@@ -22,8 +22,9 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results
 
 Written by `make bench`; each part by itself, when it was last run. A ratio says how many times better ours is than the
-peer: half the time, half the memory and twice the tokens are all 2.00 x. Seconds are seconds of one core, and of the
-clock where a server, a browser or a class is measured. What a part measures, and how, stands at the head of its module.
+peer: half the time, half the memory and twice the tokens are all 2.00 x. Seconds are seconds of one core, and those
+of the clock where a server, a browser, a cluster or a class is measured. What a part measures, and how, stands at the
+head of its module.
 """
 COLUMNS = ("what", "ours", "peer", "ratio", "goal", "limit")
 HIGHER_IS_BETTER = ("tokens/s",)

@@ -91,9 +91,28 @@ class Register:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             self.file.unlink(missing_ok=True)
+            (self.folder / "shown").unlink(missing_ok=True)
             draft = self.folder / ".key.part"
             draft.write_text(secrets.token_hex(8), encoding="ascii")
             draft.replace(self.folder / "key")
+
+    @property
+    def shown(self) -> str:
+        """Id of the run that the teacher shows to the class; empty where there is none."""
+        try:
+            return (self.folder / "shown").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return ""
+
+    def show(self, run_id: str) -> None:
+        """Show a run to the class: every screen that follows goes there.
+
+        Raises:
+            OSError: The file can't be written.
+        """
+        draft = self.folder / ".shown.part"
+        draft.write_text(run_id, encoding="ascii")
+        draft.replace(self.folder / "shown")
 
     @property
     def _lock(self) -> FileLock:

@@ -6,7 +6,7 @@ from gptcore.bpe import cut_pieces, learn_merges, learnt_ranks, merge_trace
 from gptcore.figures.theme import marked
 from gptcore.tokenizer import load_tokenizer
 from gptcore.vocabularies import ways
-from pages._ui import chips, choices, four_ways, frame, merge_steps, own_bpe, predict, quiz
+from pages._ui import chips, choices, four_ways, frame, locks, merge_steps, own_bpe, predict, quiz
 
 WORDS = (" unbelievably", " accomodation", " hippopotamuses", " 123456", " \U0001f989", "        return")
 MOST_CHARACTERS = 60
@@ -69,7 +69,7 @@ def _one_of(pieces: list[str]) -> str:
     return pieces[place]
 
 
-@st.fragment
+@locks.fragment
 def _build() -> None:
     """One piece, from bytes to tokens."""
     pieces = cut_pieces(_text())
@@ -87,7 +87,7 @@ def _build() -> None:
     )
 
 
-@st.fragment
+@locks.fragment
 def _learn() -> None:
     """The text's own vocabulary, and how it compares."""
     part = own_bpe.part()

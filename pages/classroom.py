@@ -28,8 +28,8 @@ def everybody(me: Member | None) -> None:
     lowest = (
         "" if best is None else f" The lowest validation loss so far is {best.best:.2f}, {frame.plain(best.label)}."
     )
-    st.markdown(f"{mine}{len(seen.rows)} people: {said}.{lowest}" + _left_out(seen.more))
-    alt = f"Learning curves of {len(seen.rows)} people, a cell each: {said}."
+    st.markdown(f"{mine}{_people(len(seen.rows))}: {said}.{lowest}" + _left_out(seen.more))
+    alt = f"Learning curves of {_people(len(seen.rows))}, a cell each: {said}."
     charts.draw(st, seen.figure, key="classroom_curves", alt=alt)
     st.dataframe(
         classmates.table(seen.rows),
@@ -57,22 +57,28 @@ def _machines(rows: list[Row]) -> None:
     st.dataframe(classmates.machines(now, rows), hide_index=True, key="classroom_machines", column_config=column)
 
 
+def _people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number:,} people"
+
+
 def _left_out(more: int) -> str:
     return f" {more:,} more have no room here." if more else ""
 
 
 def _nickname(me: Member) -> None:
     """A name for the board, for whoever wants one."""
-    typed = st.text_input(
+    st.session_state["classroom_nickname"] = me.nickname  # a visit that is recognised late has had another seat
+    st.text_input(
         "A nickname for the board, if you like",
-        me.nickname,
         max_chars=NICKNAME_SIGNS,
         key="classroom_nickname",
         help="Everybody in the class sees it. Leave it empty and you stay a number.",
+        on_change=_rename,
     )
-    if (typed or "") != me.nickname:
-        classmates.sit_down(typed or "")
-        st.rerun()
+
+
+def _rename() -> None:
+    classmates.sit_down(st.session_state["classroom_nickname"] or "")
 
 
 def _teacher() -> None:

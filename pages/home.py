@@ -11,14 +11,14 @@ from gptcore.overfitting import phase
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
-from pages._ui import charts, frame, resources, startup, teach, thread, time_machine, tour
+from pages._ui import charts, frame, locks, resources, startup, teach, thread, time_machine, tour
 
 frame.lesson("home")
 BARS = 5  # of each passage: the box below should not lie too deep
 POCKET = resources.Voice("pocket model", POCKET_MODEL)
 
 
-@st.fragment
+@locks.fragment
 def next_token() -> None:
     """One box, and what the small model expects next."""
     left, right = st.columns([2, 3], gap="medium")

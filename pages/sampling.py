@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from gptcore import sampling
 from gptcore.figures.bars import next_token_bars
-from pages._ui import charts, desk, frame, playground, quiz, resources, rules, sampling_questions, sampling_views
+from pages._ui import charts, desk, frame, locks, playground, quiz, resources, rules, sampling_questions, sampling_views
 from pages._ui.desk import Desk
 from pages._ui.rules import Rules
 from pages._ui.sampling_compare import compare
@@ -63,7 +63,7 @@ def _say_what_is_read(on: Desk) -> None:
         st.caption(f"The model reads the last {context:,} of {len(on.ids):,} tokens; {cut:,} before them are cut off.")
 
 
-@st.fragment
+@locks.fragment
 def play(noticed: DeltaGenerator) -> None:
     """The desk, the playground on it, and what follows its every move."""
     try:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gptcore.tokenizer import END_OF_TEXT, GPT2Tokenizer, group_spans, load_tokenizer
-from pages._ui import chips, choices, frame, own_text, predict, quiz, resources, thread, token_counts, token_view
+from pages._ui import chips, choices, frame, locks, own_text, predict, quiz, resources, thread, token_counts, token_view
 from pages._ui.token_counts import TokenCounts
 from pages._ui.token_examples import BY_NAME, named
 from pages._ui.token_facts import Where
@@ -69,7 +69,7 @@ def _notice(own: str, ids: list[int], characters_cut: int) -> None:
         )
 
 
-@st.fragment
+@locks.fragment
 def _your_text() -> None:
     """What is typed and its tokens: while somebody types, only this part of the page runs."""
     left, right = st.columns([4, 1], gap="medium")
@@ -93,7 +93,7 @@ def _your_text() -> None:
     _notice(own, ids, token_counts.within_characters(ids))
 
 
-@st.fragment
+@locks.fragment
 def _threads_text() -> None:
     """The text of all lessons, page by page."""
     of_thread = _of_the_thread()

@@ -1,8 +1,8 @@
-// The keys of a presenter: right and Page Down go on along the thread, left and Page Up go back, Escape leaves. They are
-// also what a clicker sends. A key that belongs to somebody else is left to them: to a field that is being typed in, to
+// The keys of a presenter: right and Page Down go on along the thread, left and Page Up go back, Escape leaves; they are
+// also what a clicker sends. R goes to the presenter's own run. A key that belongs to somebody else is left to them: to a field that is being typed in, to
 // a slider, a choice or a chart that has the focus, to an open popover, and to any combination with a modifier.
 
-const KEYS = { ArrowRight: "next", PageDown: "next", ArrowLeft: "previous", PageUp: "previous", Escape: "leave" };
+const KEYS = { ArrowRight: "next", PageDown: "next", ArrowLeft: "previous", PageUp: "previous", Escape: "leave", r: "run" };
 const OWN_KEYS =
   "input, textarea, select, [contenteditable=''], [contenteditable=true], [role=slider], [role=spinbutton], " +
   "[role=textbox], [role=combobox], [role=listbox], [role=option], [role=radio], [role=radiogroup], [role=tab], " +
@@ -16,7 +16,7 @@ function belongsToSomebodyElse(event) {
 }
 
 export default function ({ setTriggerValue }) {
-  let sent = false; // the page is on its way: a second press before it is there goes nowhere
+  let sent = false; // the page is on its way: a second press before it is there, or has answered, goes nowhere
   const press = (event) => {
     const walk = KEYS[event.key];
     if (!walk || sent || belongsToSomebodyElse(event)) return;

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gptcore.forward import Trace
 from gptcore.paths import ASSETS
-from pages._ui import forward_pass
+from pages._ui import forward_pass, locks
 from pages._ui.forward_pass import Pass
 
 LAYER, HEAD, MAPS = "forward_layer", "forward_head", "forward_maps"
@@ -29,7 +29,7 @@ _component = st.components.v2.component(
 )
 
 
-@st.fragment
+@locks.fragment
 def maps(seen: Pass, at: int) -> None:
     """The maps of one pass, with a pager for layer and head; what is chosen draws nothing but the maps again.
 

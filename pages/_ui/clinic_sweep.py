@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from gptcore.runs import sweeping
 from gptcore.runs.store import Run
 from gptcore.runs.sweeping import Standing, Sweeping
 from gptcore.sweeps import Axis, Method, Sweep, Trial
-from pages._ui import charts, frame, owner, predict, thread, trials
+from pages._ui import charts, frame, owner, predict, teaching, thread, trials
 
 # What may be varied: its label, the values offered, and those of the recording.
 CHOICES: dict[str, tuple[str, list[float], list[float]]] = {
@@ -90,7 +91,7 @@ def _ask() -> Sweep | None:
     fixed = {name: values[0] for name, values in axes if len(values) == 1}
     varied = tuple(Axis(name, tuple(values)) for name, values in axes if len(values) > 1)
     try:
-        base = Sweep(MODEL, TRAINING, varied, budget, method, most_trials)
+        base = Sweep(MODEL, teaching.within(TRAINING), varied, budget, method, most_trials)
         model, training = base.plan(fixed)
         return replace(base, model=model, training=training)
     except ValueError as error:
@@ -104,8 +105,20 @@ def _newest() -> Sweeping | None:
     return next((each for each in mine if each.text_sha256 == thread.text().sha256), None)
 
 
+def _check(asked: Sweep) -> None:
+    """Hold each trial to what a teacher allows.
+
+    Raises:
+        ValueError: One of them would be larger.
+    """
+    names = [axis.name for axis in asked.axes]
+    for values in itertools.product(*(axis.values for axis in asked.axes)):
+        teaching.check(thread.text(), *asked.plan(dict(zip(names, values, strict=True))))
+
+
 def _start(asked: Sweep) -> None:
     try:
+        _check(asked)
         sweeping.begin(thread.store(), thread.text(), asked, owner.name())
     except (ValueError, RuntimeError, OSError) as error:
         st.session_state[trials.REFUSED] = str(error)

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from gptcore.paths import ASSETS
-from pages._ui import charts, head, present, share, teaching, thread, tour
+from pages._ui import charts, follow, head, locks, present, share, teaching, thread, tour
 
 
 class Lesson(NamedTuple):
@@ -121,23 +121,34 @@ def lesson(key: str) -> None:
     if (first := teaching.first_lesson()) and key == LESSONS[0].key != first:
         st.switch_page(page_file(first))
     share.open_link(key)
-    teaching.hold(key)
+    locks.hold(key)
     tour.bar(key)
     thread.strip(key)
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-head"):
         st.header(about.question, anchor=False)
         if present.is_on():
-            present.bar(key, [lesson.key for lesson in (*LESSONS, CLASSROOM)])
+            present.bar(key, _walk(key))
         else:
             head.buttons(key)
+    if present.is_on():
+        present.beneath(key)
+    follow.of_the_class()
     if said := share.notes(key):
         st.warning(" ".join(f"{plain(sentence)}." for sentence in said), icon=":material/link:")
         st.button("Understood", key="share_understood", type="tertiary", on_click=share.understood)
 
 
+def _walk(key: str) -> list[str]:
+    """The lessons that a presenter's keys walk; the board is one of them for whoever may see it."""
+    return [
+        lesson.key for lesson in (*LESSONS, CLASSROOM) if lesson is not CLASSROOM or key == lesson.key or _sees_board()
+    ]
+
+
 def code_behind(*functions: Callable[..., Any]) -> None:
     """Show the very functions that ran for this page, which is drawn by now: so a link is done with, too."""
     share.confirm()
+    locks.remember()
     _sources(functions)
     charts.take_home()
 

@@ -12,7 +12,7 @@ from gptcore.memorization import MIN_COPIED
 from gptcore.published import THE_VERDICT_RUN, PublishedRun
 from gptcore.runs import queue
 from gptcore.runs.store import Run
-from pages._ui import charts, chips, replay, resources, run_state, thread, time_machine
+from pages._ui import charts, chips, locks, replay, resources, run_state, thread, time_machine
 
 POLL_SECONDS = 1.5  # each new figure loses its zoom, so not more often; "stopping" shows in every tab within two
 PLAYED_STEPS = 5  # of the recorded run, from one look to the next, while a run waits
@@ -23,7 +23,7 @@ def view(run: Run) -> None:
     live = False
     if not run.has_ended:
         live = st.toggle("Live", value=True, key="training_live", help="Switch off to zoom and read in peace.")
-    st.fragment(_look, run_every=POLL_SECONDS if live else None)(run)
+    locks.fragment(_look, run_every=POLL_SECONDS if live else None)(run)
 
 
 def _look(run: Run) -> None:

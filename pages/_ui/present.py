@@ -1,9 +1,8 @@
 """A lesson for a room: large type, nothing beside it, and the keys of a clicker that walk the thread.
 
 How to read it: ``begin`` and ``leave`` change one mark of the visit; ``bar`` draws the few buttons of a presenter. The
-address of the page keeps ``present=1``, so that a projector can be sent a link. "Follow my run" looks every other
-second whether this browser has begun another run, and then goes to it: a presenter trains on a laptop and the room sees
-it.
+address of the page keeps ``present=1``, so that a projector can be sent a link. "Follow my run" goes to each run that
+this browser begins (``follow``): a presenter trains in one tab, and the room sees it in the other.
 """
 
 from __future__ import annotations
@@ -13,11 +12,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from gptcore.paths import ASSETS
-from gptcore.runs import requests
-from pages._ui import owner, thread
+from pages._ui import follow, owner
 
-PRESENTING, FOLLOW = "present_on", "present_follow"
-LOOK_SECONDS = 2.0
+PRESENTING, FOLLOW, HEARD = "present_on", "present_follow", "present_heard"
 STYLE = """<style>
 :root { font-size: 21px; }
 [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], [data-testid="stToolbar"] { display: none; }
@@ -59,7 +56,12 @@ def bar(current: str, keys: Sequence[str]) -> None:
     st.query_params["present"] = "1"
     st.html(STYLE)
     at = keys.index(current)
-    said = _clicker(key=f"present_keys_{current}", height=1, on_walk_change=lambda: None).get("walk")
+    said = _clicker(
+        data={"heard": st.session_state.get(HEARD, 0)},
+        key=f"present_keys_{current}",
+        height=1,
+        on_walk_change=lambda: None,
+    ).get("walk")
     ways = {"previous": max(at - 1, 0), "next": min(at + 1, len(keys) - 1), "start": 0}
     icons = {"previous": "arrow_back", "next": "arrow_forward", "start": "first_page"}
     labels = {"previous": "", "next": "", "start": "Back to start"}
@@ -75,22 +77,29 @@ def bar(current: str, keys: Sequence[str]) -> None:
         )
         if (clicked or said == way) and goal != at:
             st.switch_page(f"pages/{keys[goal]}.py")
-    if st.toggle("Follow my run", key=FOLLOW, persist_state="session", help="Goes to each run that you begin."):
-        owner.recognise("owner_presenting")
-        _follow()
+    st.toggle(
+        "Follow my run",
+        key=FOLLOW,
+        persist_state="session",
+        help="Goes to each run that you begin, in whichever tab. A teacher's class goes along: all screens that came "
+        "by the link to the class with `&follow=1`.",
+    )
     st.button("Leave", icon=":material/close:", key="present_leave", type="tertiary", help="Escape", on_click=leave)
+    if said:
+        _heard(said)
+
+
+def _heard(said: str) -> None:
+    """A key that leads to no neighbouring lesson; one that leads nowhere must leave the next one its way."""
     if said == "leave":
         leave()
-        st.rerun()
+    elif said == "run" and (run := follow.newest()) is not None:
+        follow.go_to(run)
+    st.session_state[HEARD] = st.session_state.get(HEARD, 0) + 1
+    st.rerun()
 
 
-@st.fragment(run_every=LOOK_SECONDS)
-def _follow() -> None:
-    """Go to the newest run of this browser, where it is another than the one on screen."""
-    mine = [run for run in thread.store().whole() if requests.is_of(run, owner.names())]
-    newest = mine[-1] if mine else None
-    if newest is not None and newest.id != st.session_state.get("present_followed"):
-        st.session_state["present_followed"] = newest.id
-        if newest.id != thread.run().id:
-            thread.follow(newest)
-            st.switch_page("pages/training.py")
+def beneath(current: str) -> None:
+    """Draw what stands beneath a presented lesson's question: the presenter's own run."""
+    owner.recognise("owner_presenting")
+    follow.own(current, goes=st.session_state.get(FOLLOW, False))

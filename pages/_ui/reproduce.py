@@ -161,8 +161,9 @@ def expected_seconds(run: Run) -> float:
 def _again(run: Run) -> None:
     """Queue the same run, and lay it beside the others."""
     try:
-        teaching.check(run.text, run.model_config, run.train_config)
-        new = requests.submit(thread.store(), run.text, run.model_config, run.train_config, owner.name())
+        config = teaching.within(run.train_config)
+        teaching.check(run.text, run.model_config, config)
+        new = requests.submit(thread.store(), run.text, run.model_config, config, owner.name())
     except (ValueError, MemoryError, OSError, Timeout) as error:  # too many wait, no room, or deleted in this instant
         st.session_state[REFUSED] = str(error)
         return

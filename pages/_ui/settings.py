@@ -16,7 +16,7 @@ from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.figures.curves import schedule_figure
 from gptcore.schedule import learning_rate
-from pages._ui import charts, choices, resources, thread
+from pages._ui import charts, choices, resources, teaching, thread
 from pages._ui.control import among
 from pages._ui.shape import nearest_preset
 
@@ -126,6 +126,7 @@ def controls(source: Source) -> Settings:
         ValueError: Settings that can't be used; the message says why.
     """
     name, model, base, counts_epochs, note = source
+    base = teaching.within(base)
     if note:
         st.caption(note)
     length, said = st.container(), {"lr": _control("lr", name, base.lr)}

@@ -13,8 +13,10 @@ opens it:
 
 - `&lock=sampling_seed` or `&lock=all`: controls that can be seen, not moved
 - `&hide=training_text`: controls that are not shown
-- `&most_steps=300&most_parameters=2000000`: the largest run
+- `&most_steps=300&most_parameters=2000000&most_minutes=5`: the largest run, and the longest
 - `&present=1`: for the projector
+- `&follow=1`, behind the link to a class: such screens go to each run that you begin while you present with *Follow my
+  run* on
 
 A control's name is the one that it has in a link. The same names in the table `teaching` of the server's secrets hold
 for everybody, with `begin = "tokens"` for the lesson to start at.

@@ -3,8 +3,8 @@
 They come from the server's secrets (table ``teaching``) or from a link, and the stricter one holds: a link can tighten,
 never loosen. Whoever gave the teacher's code in this visit is held by none of them. Nobody is asked for a name.
 
-What is left out: a lock keeps a lesson on its path, it guards nothing. What guards the server, the size of a run, is
-checked where the run is submitted (``check``).
+What is left out: how a control is locked or hidden (``locks``). What guards the server, the size of a run, is checked
+where the run is submitted (``check``).
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from gptcore.paths import home
 from pages._ui import controls, resources
 from pages._ui.control import Control, short
 
-FROM_LINK, TEACHER, KEPT, BEGUN = "teach_levers", "teach_is_teacher", "teach_kept", "teach_begun"
-LISTS, LIMITS = ("lock", "hide"), ("most_steps", "most_parameters")
+FROM_LINK, TEACHER, BEGUN = "teach_levers", "teach_is_teacher", "teach_begun"
+LISTS, LIMITS = ("lock", "hide"), ("most_steps", "most_parameters", "most_minutes")
 CLASS, IN_CLASS = "class", "teach_in_class"
-NAMES = (*LISTS, *LIMITS, CLASS)
+FOLLOW, FOLLOWS = "follow", "teach_follows"
+NAMES = (*LISTS, *LIMITS, CLASS, FOLLOW)
 ALL = "all"
 
 
@@ -40,12 +41,14 @@ class Levers(NamedTuple):
         hide: Keys of controls that are not shown.
         most_steps: Updates of a run, at most.
         most_parameters: Parameters of a model that is trained, at most.
+        most_minutes: Minutes of training of a run, at most.
     """
 
     lock: frozenset[str] = frozenset()
     hide: frozenset[str] = frozenset()
     most_steps: int | None = None
     most_parameters: int | None = None
+    most_minutes: float | None = None
 
 
 def secrets() -> Mapping[str, Any]:
@@ -80,6 +83,8 @@ def in_class() -> bool:
     if not key or not hmac.compare_digest(said.encode(errors="replace"), key.encode()):
         return False
     st.session_state[IN_CLASS] = key
+    if st.query_params.get(CLASS) != key:  # the address keeps it, for a page that is loaded anew
+        st.query_params[CLASS] = key
     return True
 
 
@@ -103,7 +108,7 @@ def levers() -> Levers:
     )
 
 
-def _least(*limits: int | None) -> int | None:
+def _least(*limits: Any) -> Any:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
@@ -130,20 +135,28 @@ def open_link(said: Mapping[str, str]) -> list[str]:
     lists = {name: frozenset(_known(said[name].split("~"), notes)) for name in LISTS if name in said}
     if limits or lists:
         lock, hide = (lists.get(name, frozenset()) for name in LISTS)
-        steps, parameters = map(limits.get, LIMITS)
-        st.session_state[FROM_LINK] = Levers(lock, hide, steps, parameters)
+        st.session_state[FROM_LINK] = Levers(lock, hide, *map(limits.get, LIMITS))
     if CLASS in said and not in_class():
         notes.append("The link's class is none of this server's: ask the teacher for a new link")
+    if FOLLOW in said:
+        st.session_state[FOLLOWS] = said[FOLLOW] == "1" and in_class()
+        if not st.session_state[FOLLOWS]:
+            notes.append("The link's follow is left aside: it is `follow=1`, behind a link to the class that goes on")
     return notes
 
 
-def _limit(name: str, said: str, notes: list[str]) -> int | None:
+def follow_no_more() -> None:
+    """Let this screen stay where its reader is."""
+    st.session_state[FOLLOWS] = False
+
+
+def _limit(name: str, said: str, notes: list[str]) -> Any:
+    control = Control(name, float, 0.1, 10**6) if name == "most_minutes" else Control(name, int, 1, 10**12)
     try:
-        limit: int = Control(name, int, 1, 10**12).read(said)
+        return control.read(said)
     except ValueError as error:
         notes.append(f"The link's {name} is left aside: {error}")
         return None
-    return limit
 
 
 def _known(names: Iterable[str], notes: list[str]) -> list[str]:
@@ -165,42 +178,12 @@ def _declared(key: str) -> bool:
     )
 
 
-def hold(lesson: str) -> None:
-    """Put locked controls back where they were, before they are drawn, and keep eyes and hands off what is held."""
-    held = levers()
-    if not (held.lock or held.hide):
-        return
-    kept: dict[str, Any] = st.session_state.setdefault(KEPT, {})
-    for key in map(str, list(st.session_state)):
-        if _is_meant(lesson, key, held.lock):
-            st.session_state[key] = kept.setdefault(key, st.session_state[key])
-    st.html(_style(lesson, held))
+def within(training: TrainConfig) -> TrainConfig:
+    """The same settings, stopped in time: what fills the controls, or is laid ready, keeps to the limit of minutes.
 
-
-def _is_meant(lesson: str, key: str, names: frozenset[str]) -> bool:
-    control = controls.find(lesson, key)
-    return control is not None and (ALL in names or key in names or control.key in names)
-
-
-def _style(lesson: str, held: Levers) -> str:
-    """Our own words only: the keys are those of declared controls."""
-    rules = {"lock": "pointer-events: none; opacity: 0.6;", "hide": "display: none;"}
-    lines = [f"{_selector(name)} {{ {rules[rule]} }}" for rule in LISTS for name in _names(lesson, getattr(held, rule))]
-    return f"<style>{' '.join(lines)}</style>"
-
-
-def _names(lesson: str, names: frozenset[str]) -> list[str]:
-    """The held keys of a lesson; the playground goes with the rules that its sliders set."""
-    ours = [each.key for each in controls.SHARED[lesson]] + [f"{lesson}_text"]
-    held = [key for key in ours if ALL in names or key in names]
-    held += [key for key in names if key not in ours and controls.find(lesson, key)]
-    return held + ["playground"] * ("sampling_temperature" in held)
-
-
-def _selector(key: str) -> str:
-    """Streamlit gives each element a class with its key."""
-    name = re.sub(r"[^\w*-]", "-", key, flags=re.ASCII)
-    return f'[class*="st-key-{name.partition("*")[0]}"]' if "*" in name else f".st-key-{name}"
+    Such a limit changes no loss, only where a slow run ends.
+    """
+    return replace(training, max_minutes=_least(training.max_minutes, levers().most_minutes))
 
 
 def check(text: Text, model: GPTConfig, training: TrainConfig) -> None:
@@ -210,12 +193,16 @@ def check(text: Text, model: GPTConfig, training: TrainConfig) -> None:
         ValueError: It would be larger; the message holds both numbers.
     """
     held = levers()
-    if held.most_steps is None and held.most_parameters is None:
+    if held == Levers(held.lock, held.hide):
         return
     counts = resources.text_counts(text.text, model.context_length, training)
     steps = training.steps or training.epochs * counts.train.batches
     if held.most_steps is not None and steps > held.most_steps:
         raise ValueError(f"this run has {steps:,} steps, and in this class at most {held.most_steps:,} are allowed")
+    minutes, most = training.max_minutes, held.most_minutes
+    if most is not None and (minutes is None or minutes > most):
+        asked = "has no limit of minutes" if minutes is None else f"may train for {minutes:g} minutes"
+        raise ValueError(f"this run {asked}, and in this class at most {most:g} are allowed: set “Minutes at most”")
     parameters = count_parameters(replace(model, vocab_size=counts.vocab_size))
     if held.most_parameters is not None and parameters > held.most_parameters:
         raise ValueError(

@@ -92,7 +92,7 @@ def _is_usable(run: Run) -> bool:
 
 def mine(plans: Sequence[Plan]) -> dict[str, Run]:
     """The student's newest run of each plan on the present text, by the plan's name, where there is one."""
-    wanted = {plan.name: (to_json(plan.model), to_json(plan.training)) for plan in plans}
+    wanted = {plan.name: (to_json(plan.model), to_json(teaching.within(plan.training))) for plan in plans}
     here = {run.id: run for run in thread.store().whole()}  # one look for all of them
     found: dict[str, Run] = {}
     for run in (here[run_id] for run_id in owner.runs() if run_id in here):
@@ -111,9 +111,10 @@ def start(plans: Sequence[Plan], follow: bool = False) -> None:
     try:
         for plan in plans:
             if plan.name not in known:
-                teaching.check(thread.text(), plan.model, plan.training)
+                training = teaching.within(plan.training)
+                teaching.check(thread.text(), plan.model, training)
                 run = known[plan.name] = requests.submit(
-                    thread.store(), thread.text(), plan.model, plan.training, owner.name()
+                    thread.store(), thread.text(), plan.model, training, owner.name()
                 )
                 owner.runs().append(run.id)
     except (ValueError, MemoryError, OSError, Timeout) as error:

@@ -16,7 +16,7 @@ from gptcore.figures.floor import lowest_by_share, share_curves
 from gptcore.language import FLOOR, the_entropies
 from gptcore.runs import requests
 from gptcore.runs.store import Run
-from pages._ui import charts, owner, resources, run_state, teaching, thread
+from pages._ui import charts, locks, owner, resources, run_state, teaching, thread
 
 POLL_SECONDS = 1.5  # as often as the training page looks
 HEIGHT = 340  # pixels of both charts
@@ -53,7 +53,7 @@ def own() -> Run | None:
     share = run.train_config.train_share
     plan = floor.plan(share)
     asked = (run.config["text"]["key"], run.model_config, run.train_config)
-    return run if share in floor.SHARES and asked == (plan.text, plan.model, plan.training) else None
+    return run if share in floor.SHARES and asked == (plan.text, plan.model, teaching.within(plan.training)) else None
 
 
 def train(share: float) -> None:
@@ -64,8 +64,9 @@ def train(share: float) -> None:
         OSError: It can't be stored.
     """
     plan = floor.plan(share)
-    teaching.check(load_text(plan.text), plan.model, plan.training)
-    run = requests.submit(thread.store(), load_text(plan.text), plan.model, plan.training, owner.name())
+    text, training = load_text(plan.text), teaching.within(plan.training)
+    teaching.check(text, plan.model, training)
+    run = requests.submit(thread.store(), text, plan.model, training, owner.name())
     owner.runs().append(run.id)
     thread.follow(run)
     st.rerun()
@@ -89,7 +90,7 @@ def lines(share: float) -> dict[str, float]:
 def view(share: float) -> None:
     """Draw both charts, again and again while the student's own run lives."""
     known = _stand()
-    st.fragment(_draw, run_every=POLL_SECONDS if known and not known.ended else None)(share, known)
+    locks.fragment(_draw, run_every=POLL_SECONDS if known and not known.ended else None)(share, known)
 
 
 class _Stand(NamedTuple):

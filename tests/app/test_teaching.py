@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore.runs.store import RunStore
@@ -27,6 +29,13 @@ def test_a_locked_control_goes_back_to_where_the_link_put_it() -> None:
     assert page.slider(key="windows_batch").value == 5
 
 
+def test_a_locked_control_that_nobody_set_stays_at_its_usual_value() -> None:
+    page = visit("windows", v="1", lock="all")
+    usual = page.slider(key="windows_batch").value
+    page.slider(key="windows_batch").set_value(9).run()
+    assert page.slider(key="windows_batch").value == usual != 9
+
+
 def test_a_run_beyond_the_limit_is_refused_with_both_numbers(data_home: Path) -> None:
     page = visit("training", v="1", most_steps="50")
     page.button(key="training_start").click().run()
@@ -47,3 +56,44 @@ def test_presenting_is_remembered_from_lesson_to_lesson() -> None:
     assert page.session_state[present.PRESENTING] is True
     page.button(key="present_leave").click().run()
     assert page.session_state[present.PRESENTING] is False
+
+
+def test_a_run_is_given_no_more_minutes_than_the_class_has(data_home: Path) -> None:
+    page = visit("training", {"most_minutes": 5}, v="1", most_minutes="0.5")
+    assert page.number_input(key="training_max_minutes_class").value == 0.5
+    page.button(key="training_start").click().run()
+    (run,) = RunStore(data_home / "runs")
+    assert run.train_config.max_minutes == 0.5
+
+
+def test_a_run_that_asks_for_more_minutes_is_refused_with_both_numbers(
+    data_home: Path, refusals: Callable[[AppTest], list[str]]
+) -> None:
+    page = visit("training", {"most_minutes": 5})
+    page.number_input(key="training_max_minutes_class").set_value(60.0).run()
+    page.button(key="training_start").click().run()
+    assert refusals(page)[0].startswith("This run may train for 60 minutes, and in this class at most 5 are allowed")
+    page.number_input(key="training_max_minutes_class").set_value(None).run()
+    page.button(key="training_start").click().run()
+    assert refusals(page)[0].startswith("This run has no limit of minutes, and in this class at most 5 are allowed")
+    assert list(RunStore(data_home / "runs")) == []
+
+
+@pytest.mark.parametrize("said", ["-1", "0", "nan", "1e400", "<b>"])
+def test_minutes_that_are_none_are_left_aside_in_a_sentence(said: str) -> None:
+    page = visit("training", v="1", most_minutes=said)
+    assert any("most_minutes is left aside" in box.value.replace("\\", "") for box in page.warning)
+    assert page.number_input(key="training_max_minutes_class").value == 10
+
+
+def test_runs_that_are_laid_ready_keep_to_the_minutes_and_are_known_again(data_home: Path) -> None:
+    page = visit("clinic", {"most_minutes": 2})
+    page.session_state["clinic_part"] = "Learning rate"
+    page.run()
+    button = next(button for button in page.button if button.key == "clinic_sweep_run")
+    button.click().run()
+    assert not page.exception
+    runs = list(RunStore(data_home / "runs"))
+    assert runs
+    assert {run.train_config.max_minutes for run in runs} == {2.0}
+    assert next(button for button in page.button if button.key == "clinic_sweep_run").disabled

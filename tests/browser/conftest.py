@@ -2,7 +2,7 @@
 
 How to read it: ``server`` starts the program as ``make run`` does, with a data folder of its own; ``page`` is a window
 of 1280 x 720 that notes each console error, each failed request and each request to another host, and fails the test
-in the end if there was one.
+in the end if there was one. A file whose server is told more takes ``serve``; a test of several people, ``window``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +25,13 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from benchmarks.browser import FLAGS
-from pages._ui.frame import LESSONS, Lesson
+from pages._ui.frame import CLASSROOM, LESSONS, Lesson
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = 60  # of patience with a busy machine; nothing is measured
 # Under a deep link Streamlit first looks for its server beside the page, is told 404, and finds it at the root.
-PROBES = re.compile(rf"http://[^/]+/(?:{'|'.join(lesson.key for lesson in LESSONS)})/_stcore/(?:health|host-config)")
+PAGES = "|".join(lesson.key for lesson in (*LESSONS, CLASSROOM))
+PROBES = re.compile(rf"http://[^/]+/(?:{PAGES})/_stcore/(?:health|host-config)")
 CUT_OFF = "Cannot send rerun backMessage when disconnected from server"  # a poll while a test holds the line cut
 LOG_SHOWN = 5_000  # characters of the server's log beneath a failed test
 
@@ -79,13 +81,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A fresh server for the tests of one file."""
-    home, port = tmp_path_factory.mktemp("server"), _free_port()
+@contextmanager
+def _serve(home: Path, *options: str) -> Iterator[Server]:
+    """A fresh server on this data folder, told whatever else; it ends with the block."""
+    port = _free_port()
     server = Server(f"http://127.0.0.1:{port}", home / "server.log")
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
-    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    command += ["--server.address", "127.0.0.1", "--server.port", str(port), *options]
     environment = {name: value for name, value in os.environ.items() if name != "GPTCORE_DATA"}
     with server.log.open("wb") as log:
         process = subprocess.Popen(
@@ -96,6 +98,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         _end(process)
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], AbstractContextManager[Server]]:
+    """Starts a fresh server whose secrets hold this text."""
+
+    def start(secrets: str) -> AbstractContextManager[Server]:
+        home = tmp_path_factory.mktemp("server")
+        (home / "secrets.toml").write_text(secrets, encoding="utf-8")
+        return _serve(home, "--secrets.files", str(home / "secrets.toml"))
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A fresh server for the tests of one file."""
+    with _serve(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -135,17 +156,33 @@ def _note_faults(page: Page, server: Server) -> list[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A window of 1280 x 720 on the server, in light colours; any fault in it fails the test."""
-    context = browser.new_context(base_url=server.url, viewport={"width": 1280, "height": 720})
-    context.set_default_timeout(SECONDS * 1_000)
-    page = context.new_page()
-    faults = _note_faults(page, server)
-    yield page
-    found = list(faults)
-    context.close()
+def window(browser: Browser, server: Server) -> Iterator[Callable[[], Page]]:
+    """Opens a window of 1280 x 720 on the server, each with a memory of its own, as everybody in a class has one.
+
+    All are in light colours; any fault in one of them fails the test.
+    """
+    pages: list[Page] = []
+    faults: list[list[str]] = []
+
+    def show() -> Page:
+        context = browser.new_context(base_url=server.url, viewport={"width": 1280, "height": 720})
+        context.set_default_timeout(SECONDS * 1_000)
+        pages.append(context.new_page())
+        faults.append(_note_faults(pages[-1], server))
+        return pages[-1]
+
+    yield show
+    found = [fault for one in faults for fault in one]
+    for page in pages:
+        page.context.close()
     print(server.log.read_text(encoding="utf-8")[-LOG_SHOWN:])  # noqa: T201  (pytest shows it where a test failed)
     assert found == []
+
+
+@pytest.fixture
+def page(window: Callable[[], Page]) -> Page:
+    """The one window of most tests."""
+    return window()
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,14 @@ import streamlit as st
 
 from gptcore.address import qr_image
 from gptcore.classroom import NICKNAME_SIGNS, Member, Row, board
-from gptcore.figures.classroom import classroom_figure
+from gptcore.figures.classroom import classroom_figure, least_width
 from gptcore.runs.queue import turns
 from pages._ui import charts, classmates, frame, head, owner, teach, teaching
+
+SCROLLS = """<style>
+.st-key-classroom_scroll {{ overflow-x: auto; }}
+.st-key-classroom_scroll > * {{ min-width: {width}px; }}
+</style>"""
 
 frame.lesson("classroom")
 owner.recognise()
@@ -30,13 +35,17 @@ def everybody(me: Member | None) -> None:
     )
     st.markdown(f"{mine}{_people(len(seen.rows))}: {said}.{lowest}" + _left_out(seen.more))
     alt = f"Learning curves of {_people(len(seen.rows))}, a cell each: {said}."
-    charts.draw(st, seen.figure, key="classroom_curves", alt=alt)
+    st.html(SCROLLS.format(width=least_width(len(seen.rows))))
+    with st.container(key="classroom_scroll"):
+        charts.draw(st, seen.figure, key="classroom_curves", alt=alt)
     st.dataframe(
         classmates.table(seen.rows),
         hide_index=True,
         key="classroom_table",
+        placeholder="",  # who waits for nothing has no place in the queue
         column_config={
             "run": st.column_config.LinkColumn(display_text="Watch", help="Opens beside this page; read only."),
+            "steps": st.column_config.Column(width=120),
             "best validation loss": st.column_config.NumberColumn(format="%.3f"),
             "seconds to wait": st.column_config.NumberColumn(format="%.0f"),
         },
@@ -103,7 +112,8 @@ def _link() -> None:
         st.code(address, language=None, wrap_lines=True)
         st.caption(
             f"Whoever opens it has a seat and sees this board, and every run on it with its text. `&class={key}` may "
-            "follow any lesson's link."
+            "follow any lesson's link. With `&follow=1` behind it, that screen goes to each run that you begin while "
+            "you present with *Follow my run* on."
         )
     label = "Begin another class" if key else "Begin a class"
     st.button(label, key="classroom_begin", on_click=classmates.begin_class, help="A new link, and empty seats.")

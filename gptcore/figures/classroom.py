@@ -18,10 +18,11 @@ from gptcore.figures.theme import PUBLISHED, TRAIN, VALIDATION, blank_layout, li
 
 CELL_POINTS = 40  # of a line: a cell is some hundred pixels wide
 CELL_HEIGHT = 112  # pixels
-WIDEST = 10  # cells in a row
+WIDEST = 8  # cells in a row: on a window of 1280 pixels a name and a loss still fit above each
+NARROWEST = 92  # pixels for a cell and its gap, below which its label would run into the next
 USUAL_TOP = 11.0  # nats: before anything was evaluated; ln 50,257 is 10.82
 GAP = 0.14  # of a cell's width, between two
-LABEL_SIGNS = 16  # above a cell
+LABEL_SIGNS = 12  # of a name above a cell
 STYLES = {
     "train_loss": ("training", {"color": TRAIN, "width": 1.5}),
     "val_loss": ("validation", {"color": VALIDATION, "dash": "dash", "width": 1.5}),
@@ -50,9 +51,18 @@ def columns_for(cells: int) -> int:
     """How many cells stand in a row: wider than high, as a screen is.
 
     >>> [columns_for(number) for number in (1, 12, 30, 60)]
-    [2, 5, 8, 10]
+    [2, 5, 8, 8]
     """
     return max(2, min(WIDEST, math.ceil(math.sqrt(cells * 1.9))))
+
+
+def least_width(cells: int) -> int:
+    """How many pixels wide the figure has to be, so that no label runs into the next; a narrow screen scrolls.
+
+    >>> least_width(60)
+    796
+    """
+    return columns_for(cells) * NARROWEST + 60
 
 
 def classroom_figure(cells: Sequence[Cell]) -> go.Figure:
@@ -66,7 +76,7 @@ def classroom_figure(cells: Sequence[Cell]) -> go.Figure:
     layout = blank_layout(rows * CELL_HEIGHT + 70) | {
         "hovermode": "closest",
         "margin": {"l": 8, "r": 8, "t": 46, "b": 8},
-        "legend": {"orientation": "h", "yanchor": "bottom", "yref": "container", "y": 0.95, "x": 0.0},
+        "legend": {"orientation": "h", "yanchor": "top", "yref": "container", "y": 1.0, "x": 0.0},
         "annotations": [_label(cell, place, columns) for place, cell in enumerate(cells)],
         "shapes": [_frame(place, columns) for place in range(len(cells))],
         **_axes(columns, rows, _top(cells)),
@@ -114,7 +124,7 @@ def _label(cell: Cell, place: int, columns: int) -> dict[str, Any]:
         "xanchor": "left",
         "yanchor": "bottom",
         "showarrow": False,
-        "font": {"size": 11},
+        "font": {"size": 10},
     }
 
 

@@ -21,7 +21,7 @@ FEWEST, MOST = 2, 4  # columns
 PUBLISHED = Voice("GPT-2, published", None, "published")
 RECORDED = tuple(Voice(f"recorded run, {which}", thread.SMALL_RUN, which) for which in ("best", "last"))
 SHAPE_OF_124M, SHAPE_OF_XL = (12, 768), (48, 1600)  # blocks and width
-CHOSEN, MET = "pretrained_columns", "pretrained_met"
+CHOSEN, MET, USUAL = "pretrained_columns", "pretrained_met", "pretrained_usual"
 HOTTEST, MOST_K, LEAST_P, LAST_SEED, MOST_TOKENS = 2.0, 100, 0.05, 2**31, 200
 
 
@@ -83,9 +83,10 @@ def choose(gpt2: Voice | None) -> list[Voice]:
 def _still_there(options: dict[str, Voice], newest: str | None) -> list[str]:
     """What was chosen and is still at hand; at first one model of each kind."""
     kept: list[str] | None = st.session_state.get(CHOSEN)
+    st.session_state[USUAL] = _at_first(options, newest)
     if kept is None:
-        kept = _at_first(options, newest)
-    elif newest is not None and st.session_state.get(MET) != newest and newest not in kept:
+        kept = st.session_state[USUAL]
+    elif newest is not None and st.session_state.get(MET, newest) != newest and newest not in kept:
         kept = [newest if label == PUBLISHED.label else label for label in kept]
     st.session_state[MET] = newest
     return [label for label in kept if label in options]

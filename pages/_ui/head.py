@@ -14,6 +14,7 @@ from gptcore.address import PORT, network_address, qr_image
 from gptcore.paths import ASSETS
 from pages._ui import present, share
 
+TOGETHER = "<style>.st-key-share_head { flex-wrap: nowrap; }</style>"  # beside a title or beneath it, in one row
 LINK, CODE = "share_link", "share_code"
 FOLDER = ASSETS / "components"
 ITSELF = ("localhost", "127.0.0.1", "::1")
@@ -47,6 +48,7 @@ def link(lesson: str) -> tuple[str, list[str]]:
 @st.fragment
 def buttons(lesson: str) -> None:
     """Draw the buttons."""
+    st.html(TOGETHER)
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="share_head", width="content"):
         address, number = st.session_state.get(LINK, ("", 0))
         _copy(

@@ -199,7 +199,8 @@ MOVES: dict[str, list[dict[str, Any]]] = {
         {"sampling_voice": "the book's nine words", "sampling_view": "Draw"},
     ],
     "pretrained": [
-        {"pretrained_prompt_the-glass-clock": "A different day", "pretrained_temperature": 1.2, "pretrained_top_k": 7}
+        {"pretrained_prompt_the-glass-clock": "A different day", "pretrained_temperature": 1.2, "pretrained_top_k": 7},
+        {"pretrained_columns": ["pocket model", "untrained"]},
     ],
 }
 

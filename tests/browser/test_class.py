@@ -104,12 +104,12 @@ def test_a_teacher_sees_a_students_run_live_and_may_stop_it(window: Window, arri
 
     expect(teacher.get_by_text("1 person: 1 running.")).to_be_visible(timeout=MINUTES)
     label = teacher.locator(".st-key-classroom_curves .annotation").filter(has_text="Ada (1)")
-    expect(label).to_be_visible()
+    expect(label.first).to_be_visible()
     teacher.wait_for_function(f"({CURVE})() > 1", timeout=MINUTES)
     drawn = teacher.evaluate(CURVE)
     teacher.wait_for_function(f"past => ({CURVE})() > past", arg=drawn, timeout=MINUTES)
 
-    address = label.locator("a").get_attribute("xlink:href")  # the chart is drawn anew under a pointer
+    address = label.locator("a").first.get_attribute("xlink:href")  # the chart is drawn anew under a pointer
     watched = teacher.context.new_page()
     watched.goto(f"/{address}")
     arrive(watched, BY_KEY["training"])
@@ -186,7 +186,7 @@ def test_a_presenters_run_stays_in_sight_and_a_class_that_follows_goes_along(
     arrive(laptop, BY_KEY["home"])
     train(laptop, arrive, from_menu, FOREVER)
     for page in (teacher, student):
-        arrive(page, BY_KEY["training"])
+        expect(page.get_by_role("heading", name=BY_KEY["training"].question)).to_be_visible(timeout=MINUTES)
         expect(state(page)).to_contain_text("running · step", timeout=MINUTES)
     expect(state(student)).to_contain_text("somebody else's run")
 
@@ -213,7 +213,7 @@ def test_a_locked_slider_goes_back_in_a_part_that_runs_alone(page: Page, arrive:
     for _ in range(4):
         slider.press("ArrowRight")
     expect(slider).to_have_value("0.7")
-    assert "sampling_temperature=0.7&" in copied(page)
+    assert re.search(r"sampling_temperature=0\.7(&|$)", copied(page))
 
 
 HOSTILE = "<script>window.hit=1</script><img src=x onerror=window.hit=1>"

@@ -118,6 +118,7 @@ def lesson(key: str) -> None:
     come_in()
     about = next(lesson for lesson in (*LESSONS, CLASSROOM) if lesson.key == key)
     charts.begin()
+    follow.depart()
     if (first := teaching.first_lesson()) and key == LESSONS[0].key != first:
         st.switch_page(page_file(first))
     share.open_link(key)
@@ -132,7 +133,7 @@ def lesson(key: str) -> None:
             head.buttons(key)
     if present.is_on():
         present.beneath(key)
-    follow.of_the_class()
+    follow.of_the_class(key)
     if said := share.notes(key):
         st.warning(" ".join(f"{plain(sentence)}." for sentence in said), icon=":material/link:")
         st.button("Understood", key="share_understood", type="tertiary", on_click=share.understood)

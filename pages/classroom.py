@@ -6,14 +6,9 @@ import streamlit as st
 
 from gptcore.address import qr_image
 from gptcore.classroom import NICKNAME_SIGNS, Member, Row, board
-from gptcore.figures.classroom import classroom_figure, least_width
+from gptcore.figures.classroom import classroom_figure
 from gptcore.runs.queue import turns
 from pages._ui import charts, classmates, frame, head, owner, teach, teaching
-
-SCROLLS = """<style>
-.st-key-classroom_scroll {{ overflow-x: auto; }}
-.st-key-classroom_scroll > * {{ min-width: {width}px; }}
-</style>"""
 
 frame.lesson("classroom")
 owner.recognise()
@@ -33,10 +28,10 @@ def everybody(me: Member | None) -> None:
     lowest = (
         "" if best is None else f" The lowest validation loss so far is {best.best:.2f}, {frame.plain(best.label)}."
     )
-    st.markdown(f"{mine}{_people(len(seen.rows))}: {said}.{lowest}" + _left_out(seen.more))
-    alt = f"Learning curves of {_people(len(seen.rows))}, a cell each: {said}."
-    st.html(SCROLLS.format(width=least_width(len(seen.rows))))
-    with st.container(key="classroom_scroll"):
+    people = classmates.people(len(seen.rows))
+    st.markdown(f"{mine}{people}: {said}.{lowest}" + _left_out(seen.more))
+    alt = f"Learning curves of {people}, a cell each: {said}."
+    with classmates.wide_enough(len(seen.rows)):
         charts.draw(st, seen.figure, key="classroom_curves", alt=alt)
     st.dataframe(
         classmates.table(seen.rows),
@@ -64,10 +59,6 @@ def _machines(rows: list[Row]) -> None:
         return
     column = {"memory, GiB": st.column_config.NumberColumn(format="%.0f")}
     st.dataframe(classmates.machines(now, rows), hide_index=True, key="classroom_machines", column_config=column)
-
-
-def _people(number: int) -> str:
-    return "1 person" if number == 1 else f"{number:,} people"
 
 
 def _left_out(more: int) -> str:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 from filelock import Timeout
+from streamlit.delta_generator import DeltaGenerator
 
 from gptcore.classroom import Member, Row, board
-from gptcore.figures.classroom import Cell, classroom_figure
+from gptcore.figures.classroom import Cell, classroom_figure, least_width
 from gptcore.machine import MIB
 from gptcore.runs.machines import ClusterNow, cluster_now
 from gptcore.runs.store import RunStore
@@ -69,6 +70,24 @@ def _note(row: Row) -> str:
 def address(row: Row) -> str:
     """Where a run is watched, seen from the board: any run may be watched by who knows its address."""
     return f"training?run={row.run.id}"
+
+
+def people(number: int) -> str:
+    """So many people, in words.
+
+    >>> people(1), people(60)
+    ('1 person', '60 people')
+    """
+    return "1 person" if number == 1 else f"{number:,} people"
+
+
+def wide_enough(cells: int) -> DeltaGenerator:
+    """A place for so many cells, in which a narrow screen scrolls sideways."""
+    place = ".st-key-classroom_scroll"
+    st.html(
+        f"<style>{place} {{ overflow-x: auto; }} {place} > * {{ min-width: {least_width(cells)}px; }}</style>",
+    )
+    return st.container(key="classroom_scroll")
 
 
 def table(rows: list[Row]) -> pd.DataFrame:

@@ -50,14 +50,6 @@ def next_token() -> None:
     )
 
 
-@st.fragment(run_every=1.0)
-def wait_for_torch() -> None:
-    """Hold the place of what needs PyTorch, and draw the page again once it is there."""
-    if startup.torch_is_here():
-        st.rerun()
-    st.caption("PyTorch is being loaded; what is computed live follows in two seconds.")
-
-
 recorded = time_machine.of_run(Run(thread.RECORDED_RUN))
 if recorded.moments:
     st.caption(
@@ -67,11 +59,12 @@ if recorded.moments:
     time_machine.draw(recorded, "recorded", key="home_time_machine", bars=BARS)
 else:
     st.info("The recorded run holds no evaluation yet.")
-live = startup.torch_is_here() and POCKET_MODEL.is_file()
+waits = not startup.torch_is_here()
+live = not waits and POCKET_MODEL.is_file()
+live_part = st.container()
 if live:
-    next_token()
-elif not startup.torch_is_here():
-    wait_for_torch()
+    with live_part:
+        next_token()
 label = "Train on this text" if thread.text().key == OWN_STORY else "Train on your text"
 with st.container(horizontal=True, gap="small", vertical_alignment="center"):
     with st.container(border=True, width="content"):
@@ -80,3 +73,7 @@ with st.container(horizontal=True, gap="small", vertical_alignment="center"):
     st.page_link(frame.page_file(frame.PLAN), label="Lesson plans", icon=":material/school:")
     teach.part()
 frame.code_behind(look_back, phase, CopyIndex, *([next_token_bars] if live else []))
+if waits:  # not in a fragment that looks again and again: a look that is late would empty the page that one has gone to
+    with live_part:
+        startup.wait_for_torch()
+    st.rerun()

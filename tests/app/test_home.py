@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import gptcore.paths
@@ -115,6 +116,7 @@ def test_before_pytorch_is_there_home_shows_the_curves_and_says_what_follows(
     lesson: Open, pocket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(startup, "torch_is_here", lambda: False)
+    monkeypatch.setattr(startup, "wait_for_torch", lambda: (st.caption(startup.loading(0.0)), st.stop()))
     page = lesson("home")
     assert not page.exception
     assert "PyTorch is being loaded" in prose(page)
@@ -126,8 +128,9 @@ def test_home_is_drawn_without_pytorch() -> None:
     script = (
         "import sys\n"
         "from streamlit.testing.v1 import AppTest\n"
+        "import streamlit as st\n"
         "from pages._ui import startup\n"
-        "startup.begin = lambda: None\n"
+        "startup.begin, startup.wait_for_torch = lambda: None, st.stop\n"
         f"page = AppTest.from_file({str(REPOSITORY / 'app.py')!r}, default_timeout=60).run()\n"
         "assert not page.exception and page.get_by_key('home_time_machine')\n"
         "assert 'torch' not in sys.modules\n"

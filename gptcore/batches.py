@@ -16,7 +16,7 @@ from torch import Tensor
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text, TextError
 from gptcore.tokenizer import CompactTokenizer, Tokenizer, load_tokenizer
-from gptcore.windows import split_text, window_counts
+from gptcore.windows import open_parts, seal_text, window_counts
 
 
 def epoch_order(windows: int, seed: int, epoch: int) -> Tensor:
@@ -81,12 +81,23 @@ class TrainingData:
 
 
 def choose_tokenizer(text: Text, config: TrainConfig) -> Tokenizer:
-    """GPT-2's tokenizer, or the compact one that knows only what the two parts of this text need."""
+    """GPT-2's tokenizer, or the compact one that knows only what the parts of this text need, a sealed one included.
+
+    Which tokens a sealed part needs is all that a run learns of it: without them the part could not be judged later.
+    """
     full = load_tokenizer()
     if not config.compact_vocab:
         return full
-    parts = split_text(text.text, config.train_fraction, config.train_share)
+    _, sealed = seal_text(text.text, config.sealed_fraction)
+    parts = (*open_parts(text.text, config), sealed)
     return CompactTokenizer(full, [token for part in parts for token in full.encode(part)])
+
+
+def encode_part(tokenizer: Tokenizer, part: str, config: TrainConfig) -> list[int]:
+    """The tokens of one part of a text, as a run with these settings reads them."""
+    # The book allows the special token in its text; a reference run tokenises as the book does.
+    special = {"special": True} if config.reference or config.end_of_text else {}
+    return tokenizer.encode(part, **special)
 
 
 def _own_beginning(tokenizer: Tokenizer, ids: list[int]) -> str:
@@ -111,11 +122,7 @@ def prepare(text: Text, model: GPTConfig, config: TrainConfig) -> TrainingData:
         ValueError: A prompt that a compact vocabulary can't write.
     """
     tokenizer = choose_tokenizer(text, config)
-    # The book allows the special token in its text; a reference run tokenises as the book does.
-    special = {"special": True} if config.reference or config.end_of_text else {}
-    train_ids, validation_ids = (
-        tokenizer.encode(part, **special) for part in split_text(text.text, config.train_fraction, config.train_share)
-    )
+    train_ids, validation_ids = (encode_part(tokenizer, part, config) for part in open_parts(text.text, config))
     T = model.context_length
     counts = window_counts(len(train_ids), T, config.stride or T, config.batch_size, drop_last=True)
     if counts.windows == 0:

@@ -208,21 +208,25 @@ def board(store: RunStore, members: Sequence[Member], *, guests: bool = False) -
     order = {member.label: member.seat for member in members}
     known = len(labels)
     newest: dict[str, Seen] = {}
-    for seen in sorted(_read(store), key=lambda each: int(each[1].get("number", 0))):
-        owner = seen[1].get("owner") or seen[0].id
+    for run, config, status in in_order(store):
+        owner = config.get("owner") or run.id
         if owner not in labels:
             if not guests:
                 continue
             labels[owner] = f"Guest {1 + len(labels) - known}"
-        newest[labels[owner]] = seen
+        newest[labels[owner]] = run, config, status
     ordered = sorted(newest, key=lambda label: order.get(label, MOST_MEMBERS + len(order)))
     places = queue.places(store)
     rows = [_row(label, *newest[label], places) for label in ordered[:MOST_SHOWN]]
     return rows, len(ordered) - len(rows)
 
 
+def in_order(store: RunStore) -> list[Seen]:
+    """Each run with its config and status, the first submitted first; one that can't be read stands in nobody's way."""
+    return sorted(_read(store), key=lambda each: int(each[1].get("number", 0)))
+
+
 def _read(store: RunStore) -> Iterator[Seen]:
-    """Each run with its config and status; one that can't be read stands in nobody's way."""
     for run in store.whole():
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             config, status = run.config, run.status

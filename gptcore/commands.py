@@ -34,6 +34,7 @@ TRAIN_OVERRIDES: dict[str, Callable[[str], Any]] = {
     "stride": int,
     "sampled_vocab": int,
     "train_fraction": float,
+    "sealed_fraction": float,
     "sample_at": str,
     "sample_prompt": str,
     "sample_tokens": int,

@@ -116,14 +116,19 @@ def causes(table: pd.DataFrame) -> list[str]:
     """
     differ = [str(name) for name in table.index]
     follow = {"text", "text_sha256", "parameters"}
-    if {"text_sha256", "compact_vocab", "train_share", "train_fraction"} & set(differ):
+    if {"text_sha256", "compact_vocab", "train_share", "train_fraction", "sealed_fraction"} & set(differ):
         follow.add("vocab_size")  # of a compact vocabulary
     return ["text"] * ("text_sha256" in differ) + [name for name in differ if name not in follow]
 
 
 def are_judged_alike(runs: Sequence[Compared]) -> bool:
     """Whether validation losses may be compared: one text, cut at one place, and one vocabulary to guess from."""
-    return len({(run.sha256, run.training.train_fraction, run.model.vocab_size) for run in runs}) <= 1
+    return len({(run.sha256, *cuts(run), run.model.vocab_size) for run in runs}) <= 1
+
+
+def cuts(run: Compared) -> tuple[float, float]:
+    """Where a run's text is cut, which decides by which part it is judged."""
+    return run.training.train_fraction, run.training.sealed_fraction
 
 
 class Sameness(NamedTuple):

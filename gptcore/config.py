@@ -103,6 +103,9 @@ class TrainConfig(Checked):
     train_share: float = described(
         1.0, "How much of the training part is used, from its beginning; the validation part stays the same.", 0.0, 1.0
     )
+    sealed_fraction: float = described(
+        0.0, "The last part of the text, which neither training nor validation reads: a test set.", 0.0, 0.9
+    )
     stride: int | None = described(
         None, "Tokens between window starts; empty means one context length.", 1, 2 * MAX_CONTEXT_LENGTH
     )

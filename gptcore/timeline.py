@@ -23,7 +23,7 @@ from gptcore.parameters import count_parameters
 from gptcore.paths import RECORDED
 from gptcore.runs.store import Run
 from gptcore.tokenizer import load_tokenizer
-from gptcore.windows import split_text
+from gptcore.windows import open_parts, seal_text
 
 TIMELINES = RECORDED / "timelines"
 MOST_MOMENTS = 120  # drawn; a slider has no more places than that
@@ -144,9 +144,9 @@ def look_back(run: Run) -> Timeline:
     """
     config, training = run.config, run.train_config
     text, tokenizer = run.text, load_tokenizer()
-    parts = split_text(text.text, training.train_fraction, training.train_share)
-    train_ids, validation_ids = (tokenizer.encode(part) for part in parts)
-    vocab_size = len({*train_ids, *validation_ids}) if training.compact_vocab else tokenizer.vocab_size
+    train_ids, validation_ids = (tokenizer.encode(part) for part in open_parts(text.text, training))
+    sealed_ids = tokenizer.encode(seal_text(text.text, training.sealed_fraction)[1])
+    vocab_size = len({*train_ids, *validation_ids, *sealed_ids}) if training.compact_vocab else tokenizer.vocab_size
     index, sayings = CopyIndex(train_ids), []
     for row in run.samples():
         given, ids = tokenizer.encode(row["prompt"]), tokenizer.encode(row["text"])

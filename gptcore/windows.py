@@ -1,7 +1,8 @@
 """From one long list of tokens to the small exercises a model learns from: inputs, and targets one step later.
 
-How to read it: ``split_text`` cuts off the part that is never trained on; ``make_windows`` cuts the rest into windows;
-``window_counts`` says what comes out without cutting anything.
+How to read it: ``split_text`` cuts off the part that is never trained on, ``seal_text`` one that nobody looks at before
+the end; ``open_parts`` does both as a run's settings say. ``make_windows`` cuts a part into windows; ``window_counts``
+says what comes out without cutting anything.
 
 Context length, stride and shift are three things. The context is how long a window is; the stride is how far apart
 two windows start; the shift between input and target is always one token.
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from gptcore.config import TrainConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +36,28 @@ def split_text(text: str, train_fraction: float, train_share: float = 1.0) -> tu
     """
     cut = int(len(text) * train_fraction)
     return text[: int(cut * train_share)], text[cut:]
+
+
+def seal_text(text: str, sealed_fraction: float) -> tuple[str, str]:
+    """Cut off the last part of a text: what training and validation may read, and the part that stays sealed.
+
+    Whoever tunes a model on validation loss has learnt something about the validation part. Only a part that nobody
+    has looked at (elsewhere called a test set) tells what the model is worth on new text.
+
+    >>> seal_text("0123456789", 0.2)
+    ('01234567', '89')
+    """
+    cut = len(text) - int(len(text) * sealed_fraction)
+    return text[:cut], text[cut:]
+
+
+def open_parts(text: str, config: TrainConfig) -> tuple[str, str]:
+    """The two parts of a text that a run with these settings reads: to learn from, and to be judged by.
+
+    >>> open_parts("0123456789", TrainConfig(train_fraction=0.5, sealed_fraction=0.2))
+    ('0123', '4567')
+    """
+    return split_text(seal_text(text, config.sealed_fraction)[0], config.train_fraction, config.train_share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from collections import Counter
 import streamlit as st
 
 from gptcore.address import qr_image
+from gptcore.challenge import standings
 from gptcore.classroom import NICKNAME_SIGNS, Member, Row, board
 from gptcore.figures.classroom import classroom_figure
+from gptcore.outcome import outcome
 from gptcore.runs.queue import turns
-from pages._ui import charts, classmates, frame, head, owner, teach, teaching
+from pages._ui import challenges, charts, classmates, frame, head, owner, teach, teaching
 
 frame.lesson("classroom")
 owner.recognise()
@@ -82,16 +84,20 @@ def _rename() -> None:
 
 
 def _teacher() -> None:
-    """The link to the class, and the way to stop a run."""
+    """The link to the class, the way to stop a run, and the challenge."""
     with st.container(horizontal=True, gap="small"):
         link = st.popover("Link to the class", icon=":material/link:", key="classroom_link", on_change="rerun")
         stop = st.popover("Cancel a run", icon=":material/stop:", key="classroom_stop", on_change="rerun")
+        held = st.popover("Challenge", icon=":material/lock:", key="classroom_challenge", on_change="rerun")
     if link.open:
         with link:
             _link()
     if stop.open:
         with stop:
             _stop()
+    if held.open:
+        with held:
+            challenges.teacher()
 
 
 def _link() -> None:
@@ -130,7 +136,12 @@ if teaching.is_teacher() or teaching.in_class():
     seat = classmates.sit_down()
     if teaching.is_teacher():
         _teacher()
+    is_open = challenges.is_open()  # what came of it stands above the curves; until then, below them
+    if is_open:
+        challenges.section()
     everybody(seat)
+    if not is_open:
+        challenges.section()
     if seat:
         _nickname(seat)
     frame.notice(
@@ -144,4 +155,4 @@ else:
         st.caption("On this server nobody can show one yet: it needs a `code` in the table `teaching` of its secrets.")
     teach.code()
 st.page_link(frame.page_file("training"), label="To the training page", icon=":material/show_chart:")
-frame.code_behind(board, turns, classroom_figure)
+frame.code_behind(board, standings, outcome, turns, classroom_figure)

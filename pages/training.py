@@ -26,6 +26,7 @@ from pages._ui import (
     predict,
     quiz,
     resources,
+    sealing,
     settings,
     take_home,
     teaching,
@@ -83,8 +84,10 @@ with left:
     source = settings.choose()
     wanted: settings.Settings | None = None
     try:
-        wanted = settings.controls(source)
+        said = settings.controls(source)
+        wanted = said._replace(training=sealing.carried(thread.text(), said.training))
         st.caption(_before(wanted))
+        sealing.say(thread.text(), wanted.training)
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="training_start", width="stretch"):
             _submit(*wanted)
     except (ValueError, MemoryError, OSError, Timeout) as error:

@@ -13,7 +13,7 @@ frame.lesson("windows")
 
 text, settings = thread.text(), thread.training()
 try:
-    data = window_view.token_parts(text, settings.train_fraction, settings.end_of_text or settings.reference)
+    data = window_view.token_parts(text, window_view.cut_only(settings))
 except TextError:
     st.error(
         f"The training part of this text, {settings.train_fraction:.0%} of its {len(text.text):,} characters, is too "
@@ -101,7 +101,13 @@ for column, part, drop in zip(st.columns(2, gap="medium"), parts, (chosen.drop_l
         st.markdown(f"**{part.name.capitalize()} part**, n = {part.tokens:,} tokens")
         window_view.show_formulas(window_view.formulas(part.tokens, T, S, B, drop, part.counts))
 st.caption(
-    f"The text is cut after {settings.train_fraction:.0%} of its characters, and each part becomes tokens on its own. "
+    f"The text is cut after {settings.train_fraction:.0%} of its characters"
+    + (
+        f", of those before the last {settings.sealed_fraction:.0%}, which stay sealed"
+        if settings.sealed_fraction
+        else ""
+    )
+    + ", and each part becomes tokens on its own. "
     "⌊ ⌋ rounds down, ⌈ ⌉ rounds up."
 )
 

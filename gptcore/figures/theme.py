@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 TRAIN = "#0072B2"  # solid
 VALIDATION = "#D55E00"  # dashed
+SEALED = "#44AA99"  # diamonds
 PUBLISHED = "#888888"  # dotted
 UNTRAINED = "#999933"
 POCKET = "#009E73"

@@ -15,7 +15,7 @@ from gptcore import against
 from gptcore.against import Judged
 from gptcore.corpora import is_at_hand, load_text
 from gptcore.parameters import count_parameters
-from gptcore.windows import split_text
+from gptcore.windows import open_parts, split_text
 from pages._ui import resources, thread
 from pages._ui.against import PUBLISHED
 from pages._ui.resources import Voice
@@ -46,7 +46,7 @@ def choose() -> Chosen:
     """Choose what is read, and how much of it."""
     training, text = thread.training(), thread.text()
     mine = f"Validation part of {text.title}"
-    of_the_book = text.key == VERDICT and training.train_fraction == BOOK_FRACTION and training.train_share == 1
+    of_the_book = text.key == VERDICT and open_parts(text.text, training) == split_text(text.text, BOOK_FRACTION)
     verdict = [] if of_the_book or not is_at_hand(VERDICT) else ["Validation part of The Verdict"]
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     options = [mine, *verdict, OWN]
@@ -73,7 +73,7 @@ def choose() -> Chosen:
         )
         return Chosen(typed, int(windows), is_the_books=False)
     if chosen == mine:
-        part = split_text(text.text, training.train_fraction, training.train_share)[1]
+        part = open_parts(text.text, training)[1]
         return Chosen(part, int(windows), of_the_book and windows >= USUAL_WINDOWS)
     part = split_text(load_text(VERDICT).text, BOOK_FRACTION)[1]
     return Chosen(part, int(windows), windows >= USUAL_WINDOWS)

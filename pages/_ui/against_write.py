@@ -19,6 +19,7 @@ from gptcore.parameters import count_parameters
 from gptcore.published import GPT2_SAMPLE
 from gptcore.recitation import Copying, copying, written_tokens
 from gptcore.sampling import generate
+from gptcore.windows import open_parts
 from pages._ui import against, chips, frame, predict, resources, thread
 from pages._ui.against import PUBLISHED, Rules
 from pages._ui.resources import Voice
@@ -172,8 +173,7 @@ def write(asked: Sequence[Asked], prompt: str, most: int) -> None:
 
 def copied(written: Written) -> Copying:
     """How much of a text stands word for word in the training part of the thread's text."""
-    training = thread.training()
-    index = resources.copy_index(thread.text().text, training.train_fraction, training.train_share)
+    index = resources.copy_index(open_parts(thread.text().text, thread.training())[0])
     return copying(index, written_tokens(written.text, written.prompt), MIN_COPIED)
 
 

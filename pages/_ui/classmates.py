@@ -68,8 +68,13 @@ def _note(row: Row) -> str:
 
 
 def address(row: Row) -> str:
+    """Where a row's run is watched."""
+    return watch(row.run.id)
+
+
+def watch(run_id: str) -> str:
     """Where a run is watched, seen from the board: any run may be watched by who knows its address."""
-    return f"training?run={row.run.id}"
+    return f"training?run={run_id}"
 
 
 def people(number: int) -> str:

@@ -19,7 +19,7 @@ from gptcore.runs import sweeping
 from gptcore.runs.store import Run
 from gptcore.runs.sweeping import Standing, Sweeping
 from gptcore.sweeps import Axis, Method, Sweep, Trial
-from pages._ui import charts, frame, owner, predict, teaching, thread, trials
+from pages._ui import charts, frame, owner, predict, sealing, teaching, thread, trials
 
 # What may be varied: its label, the values offered, and those of the recording.
 CHOICES: dict[str, tuple[str, list[float], list[float]]] = {
@@ -91,7 +91,9 @@ def _ask() -> Sweep | None:
     fixed = {name: values[0] for name, values in axes if len(values) == 1}
     varied = tuple(Axis(name, tuple(values)) for name, values in axes if len(values) > 1)
     try:
-        base = Sweep(MODEL, teaching.within(TRAINING), varied, budget, method, most_trials)
+        training = sealing.carried(thread.text(), teaching.within(TRAINING))
+        sealing.say(thread.text(), training)
+        base = Sweep(MODEL, training, varied, budget, method, most_trials)
         model, training = base.plan(fixed)
         return replace(base, model=model, training=training)
     except ValueError as error:

@@ -15,7 +15,7 @@ import streamlit as st
 
 from gptcore.baselines import Tally
 from gptcore.tokenizer import Tokenizer, show_token
-from gptcore.windows import split_text
+from gptcore.windows import open_parts
 from pages._ui import resources, thread
 from pages._ui.chips import Piece
 from pages._ui.resources import Voice
@@ -98,8 +98,7 @@ def guess(voice: Voice, text: str, start: int, length: int) -> Passage:
     """
     version = resources.version(voice)
     window = tuple(_ids(voice, version, text)[start : start + length + 1])
-    training = thread.training()
-    train_text, _ = split_text(thread.text().text, training.train_fraction, training.train_share)
+    train_text, _ = open_parts(thread.text().text, thread.training())
     return _guess(voice, version, window, train_text)
 
 

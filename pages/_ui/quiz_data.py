@@ -81,7 +81,7 @@ def bpe() -> list[Question]:
 def windows() -> list[Question]:
     """What a window holds, how far its targets are moved, and what is never one."""
     settings, T = thread.training(), thread.model().context_length
-    data = window_view.token_parts(thread.text(), settings.train_fraction, settings.end_of_text or settings.reference)
+    data = window_view.token_parts(thread.text(), window_view.cut_only(settings))
     stride, n = settings.stride or T, len(data.train_ids)
     counts = window_counts(n, T, stride, settings.batch_size, drop_last=True)
     first, second = (make_windows(data.train_ids, 1, 1)[place][:, 0].tolist() for place in (0, 1))

@@ -27,13 +27,14 @@ from gptcore.paths import POCKET_MODEL
 from gptcore.recitation import Copying
 from gptcore.runs.store import Run
 from gptcore.temperatures import Written
+from gptcore.windows import open_parts
 from pages._ui import replay, resources, thread
 from pages._ui.control import among
 from pages._ui.resources import Voice
 
 SECONDS = 2.0  # of a core, for one text or one test: thirty students share the server
 DRAWN = 200  # tokens of a text; one at each of five temperatures makes 1,000
-PARTS = {"training": 0, "validation": 1}  # of a text, as split_text returns them
+PARTS = {"training": 0, "validation": 1}  # of a text, as open_parts returns them
 STATES = {"best": "with its best weights", "last": "with its last weights"}
 STRANGER = Voice("pocket model", POCKET_MODEL)
 UNREAD_BY_STRANGER = ("the-glass-clock", "the-verdict")  # as the model's card says; of other texts nobody knows
@@ -177,8 +178,7 @@ def _write(speaker: Voice, changed: float, prompt: str, rules: Rules) -> Written
 
 def index(run: Run, part: str) -> CopyIndex:
     """A part of the run's text, ready to be searched."""
-    config = run.train_config
-    return resources.copy_index(run.text.text, config.train_fraction, config.train_share, PARTS[part])
+    return resources.copy_index(open_parts(run.text.text, run.train_config)[PARTS[part]])
 
 
 def held_to(run: Run, part: str, text: str, prompt: str, min_tokens: int) -> Copying:

@@ -10,7 +10,7 @@ import streamlit as st
 from gptcore.memorization import CopiedSpan
 from gptcore.runs.store import Run
 from gptcore.tokenizer import load_tokenizer
-from gptcore.windows import split_text
+from gptcore.windows import open_parts
 from pages._ui import chips, frame, recital, resources
 from pages._ui.recital import Measures, Spoken
 
@@ -57,8 +57,7 @@ def passages(run: Run, spans: tuple[CopiedSpan, ...]) -> None:
         key="memory_passage",
         help=f"The {len(longest)} longest of {len(spans)} passages.",
     )
-    config = run.train_config
-    ids = resources.token_ids(split_text(run.text.text, config.train_fraction, config.train_share)[0])
+    ids = resources.token_ids(open_parts(run.text.text, run.train_config)[0])
     decode, end = load_tokenizer().decode, span.place + span.length
     with right:
         chips.graded(

@@ -23,7 +23,7 @@ from gptcore.language import floor_line
 from gptcore.memorization import CopiedSpan, CopyIndex
 from gptcore.runs.store import Run
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
-from gptcore.windows import WindowCounts, split_text, window_counts
+from gptcore.windows import WindowCounts, open_parts, seal_text, window_counts
 from pages._ui import shared_models
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def token_ids(text: str, special: bool = False) -> list[int]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCounts:
     """Tokens, windows and batches of a text as a run would see it."""
-    train_text, validation_text = split_text(text, config.train_fraction, config.train_share)
     special = config.reference or config.end_of_text
-    train_ids, validation_ids = token_ids(train_text, special), token_ids(validation_text, special)
+    train_ids, validation_ids = (token_ids(part, special) for part in open_parts(text, config))
+    sealed_ids = token_ids(seal_text(text, config.sealed_fraction)[1], special)
     stride = config.stride or context_length
     return TextCounts(
         tokens=len(token_ids(text, special)),
@@ -80,7 +80,9 @@ def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCoun
         validation_tokens=len(validation_ids),
         train=window_counts(len(train_ids), context_length, stride, config.batch_size, drop_last=True),
         validation=window_counts(len(validation_ids), context_length, stride, config.batch_size, drop_last=False),
-        vocab_size=len({*train_ids, *validation_ids}) if config.compact_vocab else load_tokenizer().vocab_size,
+        vocab_size=len({*train_ids, *validation_ids, *sealed_ids})
+        if config.compact_vocab
+        else load_tokenizer().vocab_size,
     )
 
 
@@ -128,14 +130,14 @@ def metrics(run: Run) -> pd.DataFrame:
 def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
     """Levels to measure a curve by: a blind guess, what counting reaches, and the text's floor where it is known."""
     counts = text_counts(text, 1, config)
-    parts = [token_ids(part) for part in split_text(text, config.train_fraction, config.train_share)]
+    parts = [token_ids(part) for part in open_parts(text, config)]
     return baselines.reference_lines(parts[0], parts[1], counts.vocab_size) | floor_line(text)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def copy_index(text: str, train_fraction: float, train_share: float, part: int = 0) -> CopyIndex:
-    """The training part of a text (0) or its validation part (1), ready to be searched for copied passages."""
-    return CopyIndex(token_ids(split_text(text, train_fraction, train_share)[part]))
+def copy_index(part: str) -> CopyIndex:
+    """A part of a text, ready to be searched for copied passages."""
+    return CopyIndex(token_ids(part))
 
 
 def copied_spans(
@@ -143,9 +145,7 @@ def copied_spans(
 ) -> list[CopiedSpan]:
     """Passages of a generated text that stand verbatim in the training part; its prompt is not counted."""
     given = len(token_ids(prompt))
-    spans = copy_index(text.text, config.train_fraction, config.train_share).spans(
-        token_ids(generated)[given:], min_tokens
-    )
+    spans = copy_index(open_parts(text.text, config)[0]).spans(token_ids(generated)[given:], min_tokens)
     return [replace(span, start=span.start + given) for span in spans]
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from gptcore import comparison
 from gptcore.baselines import uniform_loss
-from gptcore.comparison import Compared
+from gptcore.comparison import Compared, cuts
 from gptcore.figures import comparison as figures
 from gptcore.figures.comparison import AXES, Axis, Shown
 from pages._ui import charts, compared, frame, shape
@@ -112,7 +112,7 @@ def _judged(runs: Sequence[Compared]) -> None:
             f"Losses of different vocabularies can't be compared: a blind guess among their tokens costs {guesses} "
             "nats. Compare each curve with its own dotted line."
         )
-    if len({(run.sha256, run.training.train_fraction) for run in runs}) > 1:
+    if len({(run.sha256, *cuts(run)) for run in runs}) > 1:
         st.warning("These runs are judged by different validation texts: one of them may simply be easier to guess.")
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from gptcore.windows import split_text
+from gptcore.windows import open_parts
 from pages._ui import choices, control, frame, passage, thread
 from pages._ui.passage import Passage
 from pages._ui.resources import UNTRAINED, Voice
@@ -41,8 +41,7 @@ def choose(key: str) -> Chosen:
     )
     if part == EDIT:
         return _edited(key, voice)
-    training = thread.training()
-    text = split_text(thread.text().text, training.train_fraction, training.train_share)[PARTS.index(part)]
+    text = open_parts(thread.text().text, thread.training())[PARTS.index(part)]
     voice, guessable, room = _reader(voice, text)
     length = most = min(passage.LONGEST, room)
     if most > SHORTEST:

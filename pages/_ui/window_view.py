@@ -31,14 +31,27 @@ _pairs = st.components.v2.component(
 
 
 @st.cache_resource(max_entries=4, show_spinner="The text is being cut into tokens.")
-def token_parts(text: Text, train_fraction: float, end_of_text: bool) -> TrainingData:
+def token_parts(text: Text, config: TrainConfig) -> TrainingData:
     """Both parts of a text as GPT-2 tokens, whatever context and batch are then chosen.
+
+    Args:
+        text: Any text.
+        config: ``cut_only`` of the settings: what else they say must not make another entry of this cache.
 
     Raises:
         TextError: The training part has fewer than two tokens.
     """
-    smallest = GPTConfig(context_length=1)
-    return prepare(text, smallest, TrainConfig(batch_size=1, train_fraction=train_fraction, end_of_text=end_of_text))
+    return prepare(text, GPTConfig(context_length=1), config)
+
+
+def cut_only(settings: TrainConfig) -> TrainConfig:
+    """Of a run's settings those that cut the text."""
+    return TrainConfig(
+        batch_size=1,
+        train_fraction=settings.train_fraction,
+        sealed_fraction=settings.sealed_fraction,
+        end_of_text=settings.end_of_text or settings.reference,
+    )
 
 
 def _chip(token_id: int, place: int, view: View) -> dict[str, str]:

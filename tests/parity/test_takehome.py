@@ -143,8 +143,9 @@ def test_the_script_gives_every_digit_of_the_run(run: Run, unpacked: Path) -> No
         ({"tie_weights": True, "qkv_bias": True}, {"warmup_steps": 2, "min_lr": 1e-4, "grad_clip": 0.5}),
         ({}, {"optimiser": "sgd", "variant": "no-mask", "train_share": 0.8}),
         ({}, {"precision": "bfloat16", "stride": 3, "sample_prompt": "The clock"}),
+        ({}, {"sealed_fraction": 0.2}),
     ],
-    ids=["reference", "tied", "sgd-without-mask", "bfloat16"],
+    ids=["reference", "tied", "sgd-without-mask", "bfloat16", "sealed"],
 )
 def test_other_settings_give_their_digits_too(model: dict[str, Any], settings: dict[str, Any], tmp_path: Path) -> None:
     run, output = again(tiny.STORY, replace(tiny.MODEL, **model), replace(tiny.SETTINGS, **settings), tmp_path)

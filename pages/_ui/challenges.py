@@ -1,0 +1,208 @@
+"""A class's challenge on its board: how it stands while the seal is closed, how it is opened, and who is scored.
+
+How to read it: ``section`` is what everybody sees; ``teacher`` begins a challenge and opens its seal; ``_score`` reads
+the sealed part with each run's model in the teacher's visit, a window at a time, so that others go on meanwhile.
+
+What is left out: which runs leave the sealed part out (``sealing``), and what an open seal shows (``unsealed``).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from filelock import Timeout
+
+from gptcore.challenge import Held, Standings, Terms, best_of_each, propose, standings, unscored
+from gptcore.corpora import CATALOGUE, Text, is_at_hand, load_text
+from gptcore.runs.store import RunStore
+from pages._ui import classmates, frame, resources, sealing, teaching, thread, unsealed
+
+BUDGET_SECONDS = 60.0  # of one pass; a run that has begun by then is scored to its end
+REFUSED = "classroom_challenge_refused"
+OWN = "own text"
+
+
+@st.cache_resource(ttl=classmates.SHARED_SECONDS, max_entries=4, show_spinner=False)
+def _standings(root: Path, key: str, terms: Terms) -> Standings:
+    del key  # another class is another challenge
+    return standings(RunStore(root), teaching.register().members(), terms)
+
+
+def standing(held: Held) -> Standings:
+    """How the challenge stands, read once for all who look."""
+    return _standings(thread.store().root, teaching.register().key, held.terms)
+
+
+def is_open() -> bool:
+    """Whether there is a challenge whose seal is open."""
+    held = sealing.challenge().held()
+    return held is not None and not held.is_sealed
+
+
+def section() -> None:
+    """The challenge, if there is one: looked at again and again until all who were chosen are scored."""
+    challenge = sealing.challenge()
+    held = challenge.held()
+    if held is None:
+        return
+    if not held.is_sealed and teaching.is_teacher():
+        _score(held)
+    waits = held.is_sealed or bool(unscored(held.tried or (), challenge.scores())[0])
+
+    def draw() -> None:
+        if challenge.held() != held:
+            st.rerun()
+        if held.is_sealed:
+            _sealed(held)
+        else:
+            unsealed.draw(held)
+
+    st.fragment(draw, run_every=classmates.LOOK_SECONDS if waits else None)()
+
+
+def _sealed(held: Held) -> None:
+    """Who leads by validation; the sealed part itself is read by nobody."""
+    terms, now = held.terms, standing(held)
+    st.subheader("Challenge: who foretells the sealed part best?", anchor=False)
+    st.markdown(
+        f"The last {terms.sealed_fraction:.0%} of {frame.plain(terms.title)} ({terms.sealed_tokens:,} tokens) is "
+        "sealed until the teacher opens it: no run of the class trains on it or is judged by it, and no number about "
+        "it is computed. Until then the lowest validation loss leads; of each person the run counts that has it."
+    )
+    leaders = best_of_each(now.tried)
+    if leaders:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "place": [1 + sum(x.validation < each.validation for x in leaders) for each in leaders],
+                    "who": [each.label for each in leaders],
+                    "run": [classmates.watch(each.run) for each in leaders],
+                    "lowest validation loss": [each.validation for each in leaders],
+                    "runs tried": [sum(x.seat == each.seat for x in now.tried) for each in leaders],
+                }
+            ),
+            hide_index=True,
+            key="classroom_challenge_table",
+            column_config=unsealed.COLUMNS,
+        )
+    _left_out(now)
+    st.caption(
+        "Sealed means that this program reads it nowhere. The text itself is open: who copies its end out by hand and "
+        "asks a model about it, breaks the seal."
+    )
+
+
+def _left_out(now: Standings) -> None:
+    """Who is not ranked, and why."""
+    said = [f"{frame.plain(label)}: the newest run {frame.plain(why)}." for label, why in now.left_out.items()]
+    if said:
+        st.markdown("Not ranked yet. " + " ".join(said))
+    if now.absent:
+        st.caption(f"{now.absent} {'has' if now.absent == 1 else 'have'} no run on this text yet.")
+
+
+def teacher() -> None:
+    """Open the seal, or begin a challenge."""
+    held = sealing.challenge().held()
+    if refused := st.session_state.pop(REFUSED, None):
+        frame.refuse(ValueError(refused))
+    if held is not None and held.is_sealed:
+        _opening(held)
+    _beginning(held)
+
+
+def _opening(held: Held) -> None:
+    now = standing(held)
+    people, live = len(best_of_each(now.tried)), sum(row.is_live for row in classmates.look().rows)
+    st.markdown(
+        f"{len(now.tried)} runs of {people} people count."
+        + (f" {live} still train or wait: of these counts what they have reached." if live else "")
+    )
+    sure = st.checkbox("Open it for good: what is tried afterwards counts no more", key="classroom_challenge_sure")
+    st.button(
+        "Open the seal",
+        type="primary",
+        icon=":material/lock_open:",
+        key="classroom_challenge_open",
+        disabled=not (sure and now.tried),
+        on_click=_open,
+        help="Once. Each person's run with the lowest validation loss is then scored on the sealed part.",
+    )
+
+
+def _open() -> None:
+    challenge = sealing.challenge()
+    held = challenge.held()
+    if not teaching.is_teacher() or held is None:
+        return
+    try:
+        challenge.open(standings(thread.store(), teaching.register().members(), held.terms).tried)
+    except (ValueError, OSError, Timeout) as error:
+        st.session_state[REFUSED] = str(error)
+
+
+def _texts() -> list[str]:
+    """The texts that a challenge can be held on: those at hand, and the teacher's own, which the students need, too."""
+    mine = [] if thread.text().key in CATALOGUE else [OWN]
+    return [*filter(is_at_hand, CATALOGUE), *mine]
+
+
+def _beginning(held: Held | None) -> None:
+    chosen = st.selectbox(
+        "Text of the challenge",
+        _texts(),
+        format_func=lambda key: thread.text().title if key == OWN else CATALOGUE[key].title,
+        key="classroom_challenge_text",
+        help="Whoever is in the class and trains on this text has its last tenth sealed from then on.",
+    )
+    compact = st.toggle(
+        "Compact vocabulary",
+        value=True,
+        key="classroom_challenge_compact",
+        help="Only runs that guess among the same tokens can be ranked. The class preset has a compact vocabulary.",
+    )
+    label = "Begin a challenge"
+    sure = held is None
+    if held is not None:
+        label = "Begin another challenge"
+        sure = st.checkbox("Give up the present one, with its scores", key="classroom_challenge_give_up")
+    st.button(label, key="classroom_challenge_begin", disabled=not sure, on_click=_begin, args=(chosen, compact))
+
+
+def _begin(chosen: str, compact: bool) -> None:
+    if not teaching.is_teacher():
+        return
+    try:
+        text: Text = thread.text() if chosen == OWN else load_text(chosen)
+        sealing.challenge().begin(propose(text, compact_vocab=compact))
+    except (ValueError, OSError, Timeout) as error:
+        st.session_state[REFUSED] = str(error)
+    st.session_state.pop("classroom_challenge_sure", None)
+    st.session_state.pop("classroom_challenge_give_up", None)
+
+
+def _score(held: Held) -> None:
+    """Score the runs that have no score, those that were chosen first, as far as the budget goes."""
+    challenge = sealing.challenge()
+    chosen, others = unscored(held.tried or (), challenge.scores())
+    if not chosen and not (others and st.session_state.pop(unsealed.GO_ON, False)):
+        return
+    from gptcore import unsealing
+
+    left, end = [*chosen, *others], time.monotonic() + BUDGET_SECONDS
+    try:
+        with challenge.scoring, st.empty():
+            for number, each in enumerate(left):
+                if time.monotonic() > end:
+                    break
+                st.progress(number / len(left), f"Run {number + 1} of {len(left)} reads the sealed part.")
+                found = unsealing.score(thread.store(), each, resources.in_turn)
+                challenge.add(found if each in chosen else found._replace(blocks=()))
+            st.empty()
+    except Timeout:
+        st.info("The sealed part is being read in another window of a teacher.")
+    except OSError as error:
+        frame.refuse(error, "What was scored before is kept.")

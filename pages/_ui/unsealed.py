@@ -1,0 +1,167 @@
+"""A challenge whose seal is open: everybody's two losses as a chart and a table, and what choosing by validation did.
+
+How to read it: ``draw`` is all of it; the sentences are those of ``sentences``, each with this class's numbers.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import pandas as pd
+import streamlit as st
+
+from gptcore.challenge import Held, Tried, unscored
+from gptcore.figures.challenge import challenge_figure
+from gptcore.outcome import Measured, Outcome, Place, apart, outcome
+from pages._ui import charts, classmates, frame, sealing, teaching
+
+LOSS = st.column_config.NumberColumn(format="%.3f", help="In nats a token.")
+GO_ON = "classroom_challenge_go_on"
+COLUMNS = {
+    "run": st.column_config.LinkColumn(display_text="Watch", help="Opens beside this page; read only."),
+    "lowest validation loss": LOSS,
+    "sealed loss": LOSS,
+    "standard error": LOSS,
+    "rise": LOSS,
+}
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _outcome(key: str, tried: tuple[Tried, ...], written: int) -> Outcome:
+    del key, written  # another class, more scores: another outcome
+    return outcome(tried, sealing.challenge().scores())
+
+
+def result(held: Held) -> Outcome:
+    """What came of the challenge, as far as it is scored."""
+    file = sealing.challenge().scores_file
+    written = file.stat().st_mtime_ns if file.exists() else 0
+    return _outcome(teaching.register().key, held.tried or (), written)
+
+
+def draw(held: Held) -> None:
+    """Draw what is scored so far."""
+    found = result(held)
+    st.subheader("The seal is open", anchor=False)
+    _left(held)
+    if found.places:
+        left, right = st.columns([1.1, 1], gap="medium")
+        charts.draw(left, challenge_figure(found.places), key="classroom_challenge_losses", alt=_alt(found.places))
+        right.dataframe(table(found.places), hide_index=True, key="classroom_challenge_scores", column_config=COLUMNS)
+    if found.missing:
+        said = " ".join(f"{frame.plain(label)}: the run {frame.plain(why)}." for label, why in found.missing.items())
+        st.markdown(f"Left out. {said}")
+    if found.places:
+        frame.notice(*sentences(found))
+
+
+def _left(held: Held) -> None:
+    """What is not scored yet, and the teacher's way to go on."""
+    chosen, others = unscored(held.tried or (), sealing.challenge().scores())
+    if chosen:
+        st.info(f"{len(chosen)} of the chosen runs have not read the sealed part yet.")
+    if (chosen or others) and teaching.is_teacher():
+        st.button(
+            f"Score {len(chosen) + len(others)} more runs",
+            key="classroom_challenge_more",
+            on_click=_go_on,
+            help="The runs that were not chosen show what choosing did.",
+        )
+
+
+def _go_on() -> None:
+    st.session_state[GO_ON] = True
+
+
+def table(places: list[Place]) -> pd.DataFrame:
+    """A row a person, who is first by validation at the top."""
+    return pd.DataFrame(
+        {
+            "by validation": [place.by_validation for place in places],
+            "on the sealed part": [place.by_sealed for place in places],
+            "who": [place.label for place in places],
+            "run": [classmates.watch(place.run) for place in places],
+            "runs tried": [place.tries for place in places],
+            "lowest validation loss": [place.validation for place in places],
+            "sealed loss": [place.sealed for place in places],
+            "standard error": [place.error for place in places],
+            "rise": [place.rise for place in places],
+            "weights": [place.weights for place in places],
+        }
+    )
+
+
+def _alt(places: list[Place]) -> str:
+    said = ", ".join(f"{place.label} {place.validation:.2f} and {place.sealed:.2f}" for place in places)
+    return f"Validation loss and loss on the sealed part of {len(places)} people, nats a token: {said}."
+
+
+def sentences(found: Outcome) -> list[str]:
+    """What to notice, with the numbers of this class."""
+    return [_first(found.places), _rise(found), _why(found)]
+
+
+def nth(place: int) -> str:
+    """A place in words.
+
+    >>> nth(1), nth(2), nth(3), nth(11), nth(22)
+    ('first', '2nd', '3rd', '11th', '22nd')
+    """
+    if place == 1:
+        return "first"
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"
+
+
+def _first(places: list[Place]) -> str:
+    """Where the first by validation comes in, and whether the difference is more than chance."""
+    first, *others = places
+    who = frame.plain(first.label)
+    if not others:
+        return (
+            f"{who} alone has a run that counts: {first.validation:.3f} by validation, {first.sealed:.3f} when sealed."
+        )
+    said = (
+        f"{who} is first by validation with {first.validation:.3f}, and "
+        f"{nth(first.by_sealed)} of {len(places)} on the sealed part with {first.sealed:.3f}."
+    )
+    rival = min(others, key=lambda place: place.sealed)
+    gap = apart(first, rival)
+    which = "is first there" if rival.sealed < first.sealed else "comes next there"
+    return (
+        f"{said} {frame.plain(rival.label)} {which} with {rival.sealed:.3f}: {abs(gap.mean):.3f} nats apart with a "
+        f"standard error of {gap.error:.3f}, which is {_chance(gap)}."
+    )
+
+
+def _chance(measured: Measured) -> str:
+    return "more than chance makes" if measured.is_clear else "no more than chance may make"
+
+
+def _rise(found: Outcome) -> str:
+    """How much validation promised too much, and how much of that is choosing."""
+    runs, apart_by = len(found.places), found.by_choosing
+    said = (
+        f"From validation to the sealed part the loss rises by {found.rise.mean:.3f} nats on average over the {runs} "
+        f"chosen run{'s' * (runs != 1)}"
+    )
+    if found.others is None or apart_by is None:
+        return f"{said}: the sealed part is other text, and each run's best moment was chosen by validation."
+    were = "were" if found.other_runs != 1 else "was"
+    chance = f"with a standard error of {apart_by.error:.3f}: {_chance(apart_by)}"
+    few = "from too few runs to tell it from chance"
+    return (
+        f"{said}, and by {found.others.mean:.3f} over the {found.other_runs} that {were} not chosen. That the parts "
+        "are different text holds for all of them; what choosing the lowest may have added is the difference, "
+        f"{apart_by.mean:+.3f}, {chance if isfinite(apart_by.error) else few}."
+    )
+
+
+def _why(found: Outcome) -> str:
+    tries = sum(place.tries for place in found.places)
+    usual = sum(place.error for place in found.places) / len(found.places)
+    return (
+        "Why does choosing flatter? A mean over so little text misses a model's true loss by chance, on the sealed "
+        f"part by about ±{usual:.3f}. Of the {tries} runs that were tried the lowest scores are kept, and among these "
+        "the lucky ones; the sealed part was read once, so it flatters nobody."
+    )

@@ -144,17 +144,18 @@ def _open() -> None:
         st.session_state[REFUSED] = str(error)
 
 
-def _texts() -> list[str]:
-    """The texts that a challenge can be held on: those at hand, and the teacher's own, which the students need, too."""
-    mine = [] if thread.text().key in CATALOGUE else [OWN]
-    return [*filter(is_at_hand, CATALOGUE), *mine]
+def _texts() -> dict[str, str]:
+    """Titles of the texts for a challenge: those at hand, and the teacher's own, which students need, too."""
+    mine = {} if thread.text().key in CATALOGUE else {OWN: thread.text().title}
+    return {key: CATALOGUE[key].title for key in filter(is_at_hand, CATALOGUE)} | mine
 
 
 def _beginning(held: Held | None) -> None:
+    titles = _texts()
     chosen = st.selectbox(
         "Text of the challenge",
-        _texts(),
-        format_func=lambda key: thread.text().title if key == OWN else CATALOGUE[key].title,
+        list(titles),
+        format_func=titles.__getitem__,
         key="classroom_challenge_text",
         help="Whoever is in the class and trains on this text has its last tenth sealed from then on.",
     )

@@ -40,13 +40,12 @@ def say(text: Text, settings: TrainConfig) -> None:
     """Say, before a run is started, what it leaves out of its text, and whether it counts."""
     terms = terms_for(text)
     if terms is not None:
-        why = mismatch(settings, terms)
-        st.info(
-            f"The last {terms.sealed_fraction:.0%} of this text ({terms.sealed_tokens:,} tokens) is sealed for the "
-            "class's challenge: this run neither trains on it nor is judged by it."
-            + (f" **As it is set, it will not be ranked:** it {frame.plain(why)}." if why else ""),
-            icon=":material/lock:",
+        st.caption(
+            f":material/lock: The last {terms.sealed_fraction:.0%} of this text ({terms.sealed_tokens:,} tokens) is "
+            "sealed for the class's challenge: this run neither trains on it nor is judged by it."
         )
+        if why := mismatch(settings, terms):
+            st.warning(f"As it is set, this run will not be ranked: it {frame.plain(why)}.")
     elif settings.sealed_fraction:
         st.caption(
             f"These settings leave out the last {settings.sealed_fraction:.0%} of the text, as the run did that they "

@@ -1,0 +1,249 @@
+"""A class's challenge: what is sealed and said beforehand, who may open it, and that it shows what gptcore gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from gptcore import unsealing
+from gptcore.challenge import Challenge, Held, Tried, best_of_each, propose
+from gptcore.classroom import Register
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
+from gptcore.corpora import OWN_STORY, Text, load_text
+from gptcore.outcome import outcome
+from gptcore.paths import runs_home
+from gptcore.runs.store import Run, RunStore, owner_of
+from gptcore.runs.worker import execute
+from pages._ui import challenges, classmates, frame, owner, teaching, thread
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+ADA, BEN = "a" * 32, "b" * 32
+QUICK = replace(TRAIN_PRESETS["class"], steps=6, eval_every=2, eval_batches=1, sample_tokens=0, sealed_fraction=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_seen_before() -> None:
+    for seen in (classmates._board, challenges._standings):
+        seen.clear()
+
+
+@pytest.fixture
+def register(data_home: Path) -> Register:
+    """A class that has begun, with Ada and Ben in it."""
+    found = Register(data_home / "class")
+    found.begin()
+    found.join([owner_of(ADA)], "Ada")
+    found.join([owner_of(BEN)])
+    return found
+
+
+@pytest.fixture
+def challenge(register: Register) -> Challenge:
+    """A sealed challenge on our own story."""
+    found = Challenge(register.folder, register.key)
+    found.begin(propose(load_text(OWN_STORY)))
+    return found
+
+
+def visit(key: str, link: str = "", token: str = "", *, teacher: bool = False, **session: object) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.secrets["teaching"] = {"code": "only the teacher knows"}
+    app.run()
+    if link:
+        app.query_params["v"], app.query_params["class"] = "1", link
+    for name, value in session.items():
+        app.session_state[name] = value
+    if teacher:
+        app.session_state[teaching.TEACHER] = True
+        app.session_state["classroom_challenge"] = True  # the box is open
+    if token:
+        app.session_state[owner.BROWSER] = token
+    page = app.switch_page(frame.page_file(key)).run()
+    assert not page.exception
+    return page
+
+
+def click(page: AppTest, key: str) -> AppTest:
+    page.button(key=key).click().run()
+    assert not page.exception
+    return page
+
+
+def open_seal(page: AppTest) -> AppTest:
+    page.checkbox(key="classroom_challenge_sure").check().run()
+    return click(page, "classroom_challenge_open")
+
+
+def trained(token: str, **changes: Any) -> Run:
+    run = RunStore(runs_home()).create(
+        load_text(OWN_STORY), MODEL_PRESETS["class"], replace(QUICK, **changes), owner=owner_of(token)
+    )
+    assert execute(run) == "done"
+    return run
+
+
+def validation(run: Run) -> float:
+    return float(run.status["best"]["val_loss"])
+
+
+def table(page: AppTest, column: str) -> Any:
+    """The table that has this column."""
+    return next(each.value for each in page.dataframe if column in each.value)
+
+
+def everything(page: AppTest) -> str:
+    """All that a browser is sent."""
+    return " ".join(str(element.proto) for element in page.main) + " ".join(str(each.value) for each in page.dataframe)
+
+
+def said(page: AppTest) -> str:
+    return " ".join(text.value for text in page.markdown)
+
+
+def test_a_teacher_begins_a_challenge(register: Register) -> None:
+    page = visit("classroom", teacher=True)
+    assert not [button for button in page.button if button.key == "classroom_challenge_open"]
+    click(page, "classroom_challenge_begin")
+    held = Challenge(register.folder, register.key).held()
+    assert held == Held(propose(load_text(OWN_STORY)), None)
+    assert "The last 10% of The Glass Clock" in said(page).replace("\\", "")
+
+
+def test_a_text_too_short_for_three_parts_is_refused_with_its_numbers(
+    register: Register, refusals: Callable[[AppTest], list[str]]
+) -> None:
+    short = Text("own", "Ten words", "One two three four five six seven eight nine ten.", "One")
+    page = visit("classroom", teacher=True, **{thread.TEXT: short})
+    page.selectbox(key="classroom_challenge_text").select(challenges.OWN).run()
+    click(page, "classroom_challenge_begin")
+    assert any("would have 9, 2 and 2 tokens, and each needs at least 128 + 1 = 129" in said for said in refusals(page))
+    assert Challenge(register.folder, register.key).held() is None
+
+
+def test_a_student_reads_of_the_seal_before_training_and_the_run_carries_it(challenge: Challenge) -> None:
+    page = visit("training", challenge.key, ADA)
+    sealed = challenge.held().terms.sealed_tokens  # type: ignore[union-attr]
+    assert any(f"The last 10% of this text ({sealed:,} tokens) is sealed" in box.value for box in page.caption)
+    page.number_input(key="training_steps_class").set_value(6).run()
+    click(page, "training_start")
+    [run] = RunStore(runs_home())
+    assert run.train_config.sealed_fraction == 0.1
+
+
+@pytest.mark.parametrize("who", ["a stranger", "on another text", "when it is open"])
+def test_nobody_else_has_a_part_sealed(challenge: Challenge, who: str) -> None:
+    other = {thread.TEXT: Text("own", "Another", load_text(OWN_STORY).text[:-1], "The")} if "text" in who else {}
+    if who == "when it is open":
+        challenge.open([Tried(1, "Ada (1)", "0123456789abcdef", 2.0)])
+    page = visit("training", "" if who == "a stranger" else challenge.key, ADA, **other)
+    assert not any("sealed" in box.value for box in page.caption)
+    click(page, "training_start")
+    [run] = RunStore(runs_home())
+    assert run.train_config.sealed_fraction == 0.0
+
+
+def test_settings_that_will_not_be_ranked_say_so_before_they_are_trained(challenge: Challenge) -> None:
+    page = visit("training", challenge.key, ADA)
+    page.number_input(key="training_train_fraction_class").set_value(0.8).run()
+    assert any("it cuts at 0.8, not at 0.9" in box.value.replace("\\", "") for box in page.warning)
+
+
+def test_while_it_is_sealed_the_board_ranks_by_validation_and_says_who_is_left_out(challenge: Challenge) -> None:
+    worse, better = sorted([trained(ADA), trained(ADA, lr=1e-3)], key=validation, reverse=True)
+    trained(BEN, sealed_fraction=0.0)
+    page = visit("classroom", challenge.key, BEN)
+    ranked = table(page, "place")
+    assert ranked["who"].tolist() == ["Ada (1)"]
+    assert ranked["lowest validation loss"].tolist() == [validation(better)]
+    assert ranked["run"].tolist() == [f"training?run={better.id}"]
+    assert ranked["runs tried"].tolist() == [2]
+    assert validation(worse) > validation(better)
+    assert "Student 2: the newest run has read the sealed part" in said(page).replace("\\", "")
+    assert not [button for button in page.button if str(button.key).startswith("classroom_challenge")]
+
+
+def test_sealed_losses_are_nowhere_before_the_seal_is_open_and_gptcores_afterwards(
+    challenge: Challenge, drawn: Callable[..., list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore(runs_home())
+    runs = [trained(ADA), trained(ADA, lr=1e-3), trained(BEN, seed=7)]
+    tried = [Tried(seat, "", run.id, validation(run)) for seat, run in zip((1, 1, 2), runs, strict=True)]
+    wanted = {each.run: unsealing.score(store, each) for each in tried}
+    secret = {f"{score.loss:.3f}" for score in wanted.values() if score.loss} - {
+        f"{validation(run):.3f}" for run in runs
+    }
+    assert len(secret) == 3
+
+    teacher = visit("classroom", teacher=True)
+    student = visit("classroom", challenge.key, BEN)
+    watched = visit("training", challenge.key, BEN, **{thread.RUN: runs[2].id})
+    for page in (teacher, student, watched):
+        assert not any(loss in everything(page) for loss in secret)
+    assert not challenge.scores_file.exists()
+    for file in runs_home().rglob("*.json*"):
+        assert not any(str(score.loss)[:8] in file.read_text(encoding="utf-8") for score in wanted.values())
+
+    assert teacher.button(key="classroom_challenge_open").disabled
+    open_seal(teacher)
+    monkeypatch.setattr(unsealing, "score", None)  # everything is computed once
+    challenges._standings.clear()
+    for page in (teacher, student.run(), visit("classroom", challenge.key, ADA)):
+        assert not page.exception
+        _, by_validation, sealed = drawn(page, "classroom_challenge_losses")
+        chosen = best_of_each(tried)
+        assert by_validation["x"] == [each.validation for each in chosen]
+        assert sealed["x"] == pytest.approx([wanted[each.run].loss for each in chosen])
+        shown = table(page, "sealed loss")
+        places = outcome(tried, wanted).places
+        assert shown["on the sealed part"].tolist() == [place.by_sealed for place in places]
+        assert shown["standard error"].tolist() == pytest.approx([place.error for place in places], abs=1e-4)
+        assert f"{outcome(tried, wanted).rise.mean:.3f} nats on average over the 2 chosen runs" in said(page)
+        assert f"with {places[0].sealed:.3f}." in said(page)
+    assert len(json.loads(challenge.scores_file.read_text(encoding="utf-8"))) == 3
+
+
+def test_deleted_and_damaged_runs_are_left_out_with_a_sentence(challenge: Challenge) -> None:
+    whole, damaged = trained(ADA), trained(BEN)
+    challenge.open(
+        [Tried(1, "Ada (1)", whole.id, validation(whole)), Tried(2, "<b>Ben</b>", damaged.id, validation(damaged))]
+    )
+    path = damaged.folder / "best.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    page = visit("classroom", teacher=True)
+    assert table(page, "sealed loss")["who"].tolist() == ["Ada (1)"]
+    assert "Left out. <b>Ben</b>: the run can't be scored: best.safetensors can't be read" in said(page).replace(
+        "\\", ""
+    )
+    assert "Ada (1) alone has a run that counts" in said(page).replace("\\", "")
+
+
+def test_a_pass_that_was_cut_short_goes_on_where_it_stood(
+    challenge: Challenge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [trained(ADA), trained(ADA, lr=1e-3)]
+    challenge.open([Tried(1, "Ada (1)", run.id, validation(run)) for run in runs])
+    monkeypatch.setattr(challenges, "BUDGET_SECONDS", -1.0)
+    page = visit("classroom", teacher=True)
+    assert any("1 of the chosen runs" in box.value for box in page.info)
+    assert not any("sealed loss" in each.value for each in page.dataframe)
+    monkeypatch.setattr(challenges, "BUDGET_SECONDS", 60.0)
+    click(page, "classroom_challenge_more")
+    assert set(challenge.scores()) == {run.id for run in runs}
+    assert not [button for button in page.button if button.key == "classroom_challenge_more"]
+
+
+def test_another_challenge_begins_only_when_the_present_one_is_given_up(challenge: Challenge) -> None:
+    page = visit("classroom", teacher=True)
+    assert page.button(key="classroom_challenge_begin").disabled
+    page.checkbox(key="classroom_challenge_give_up").check().run()
+    page.toggle(key="classroom_challenge_compact").set_value(False).run()
+    click(page, "classroom_challenge_begin")
+    held = challenge.held()
+    assert held is not None
+    assert not held.terms.compact_vocab

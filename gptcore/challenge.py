@@ -29,6 +29,7 @@ from gptcore.windows import open_parts, seal_text
 SEALED_FRACTION = 0.1
 BLOCK = 32  # guesses in a row whose mean counts as one measurement: neighbours are not independent
 LEAST_GUESSES = 4 * BLOCK  # fewer would leave nothing from which to tell chance
+MOST_GUESSES = 20_000  # of a sealed part, from its beginning: a model of the class reads them in a few seconds
 
 
 class Terms(NamedTuple):
@@ -193,16 +194,27 @@ class Held:
 
     Attributes:
         terms: What its runs have in common.
-        tried: The runs that counted when the seal was opened; None while it is closed.
+        opened: How it stood when the seal was opened; None while it is closed.
     """
 
     terms: Terms
-    tried: tuple[Tried, ...] | None
+    opened: Standings | None
 
     @property
     def is_sealed(self) -> bool:
         """Whether nobody has opened it yet."""
-        return self.tried is None
+        return self.opened is None
+
+    @property
+    def tried(self) -> list[Tried]:
+        """The runs that count, once the seal is open."""
+        return [] if self.opened is None else self.opened.tried
+
+
+def _read(opened: dict[str, Any] | None) -> Standings | None:
+    if opened is None:
+        return None
+    return Standings(**{**opened, "tried": [Tried(*row) for row in opened["tried"]]})
 
 
 class Challenge:
@@ -232,8 +244,7 @@ class Challenge:
             written = json.loads(self.file.read_text(encoding="utf-8"))
             if not self.key or written["class"] != self.key:
                 return None
-            tried = written["tried"]
-            return Held(Terms(**written["terms"]), None if tried is None else tuple(Tried(*row) for row in tried))
+            return Held(Terms(**written["terms"]), _read(written["opened"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -250,7 +261,7 @@ class Challenge:
             self.scores_file.unlink(missing_ok=True)
             self._write(terms, None)
 
-    def open(self, tried: Sequence[Tried]) -> None:
+    def open(self, now: Standings) -> None:
         """Open the seal, once: these runs count, with the validation loss that they have now.
 
         Raises:
@@ -261,12 +272,12 @@ class Challenge:
             held = self.held()
             if held is None or not held.is_sealed:
                 raise ValueError("there is no seal to open: it is open already, or another challenge has begun")
-            if not tried:
+            if not now.tried:
                 raise ValueError("no run counts yet, so the seal stays closed")
-            self._write(held.terms, tried)
+            self._write(held.terms, now._asdict())
 
-    def _write(self, terms: Terms, tried: Sequence[Tried] | None) -> None:
-        replace_json(self.file, {"class": self.key, "terms": terms._asdict(), "tried": tried})
+    def _write(self, terms: Terms, opened: dict[str, Any] | None) -> None:
+        replace_json(self.file, {"class": self.key, "terms": terms._asdict(), "opened": opened})
 
     def scores(self) -> dict[str, Score]:
         """What was scored so far, by run."""

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from gptcore import against
 from gptcore.batches import encode_part
-from gptcore.challenge import BLOCK, Score, Tried
+from gptcore.challenge import BLOCK, MOST_GUESSES, Score, Tried
 from gptcore.checkpoint import load_weights
 from gptcore.machine import check_memory
 from gptcore.runs.store import RunStore
 from gptcore.windows import seal_text
 
-MOST_GUESSES = 20_000  # of a sealed part, from its beginning: a model of the class reads them in about a second
 MOST_SECONDS = 30.0  # for one model
 COPIES = 3  # of the weights in memory while they are loaded: the file, its numbers, the model
 

@@ -50,7 +50,7 @@ def section() -> None:
         return
     if not held.is_sealed and teaching.is_teacher():
         _score(held)
-    waits = held.is_sealed or bool(unscored(held.tried or (), challenge.scores())[0])
+    waits = held.is_sealed or bool(unscored(held.tried, challenge.scores())[0])
 
     def draw() -> None:
         if challenge.held() != held:
@@ -68,7 +68,7 @@ def _sealed(held: Held) -> None:
     terms, now = held.terms, standing(held)
     st.subheader("Challenge: who foretells the sealed part best?", anchor=False)
     st.markdown(
-        f"The last {terms.sealed_fraction:.0%} of {frame.plain(terms.title)} ({terms.sealed_tokens:,} tokens) is "
+        f"The last {terms.sealed_fraction:.0%} of {frame.plain(terms.title)}, {terms.sealed_tokens:,} tokens, is "
         "sealed until the teacher opens it: no run of the class trains on it or is judged by it, and no number about "
         "it is computed. Until then the lowest validation loss leads; of each person the run counts that has it."
     )
@@ -88,20 +88,11 @@ def _sealed(held: Held) -> None:
             key="classroom_challenge_table",
             column_config=unsealed.COLUMNS,
         )
-    _left_out(now)
+    unsealed.left_out(now)
     st.caption(
         "Sealed means that this program reads it nowhere. The text itself is open: who copies its end out by hand and "
         "asks a model about it, breaks the seal."
     )
-
-
-def _left_out(now: Standings) -> None:
-    """Who is not ranked, and why."""
-    said = [f"{frame.plain(label)}: the newest run {frame.plain(why)}." for label, why in now.left_out.items()]
-    if said:
-        st.markdown("Not ranked yet. " + " ".join(said))
-    if now.absent:
-        st.caption(f"{now.absent} {'has' if now.absent == 1 else 'have'} no run on this text yet.")
 
 
 def teacher() -> None:
@@ -139,7 +130,7 @@ def _open() -> None:
     if not teaching.is_teacher() or held is None:
         return
     try:
-        challenge.open(standings(thread.store(), teaching.register().members(), held.terms).tried)
+        challenge.open(standings(thread.store(), teaching.register().members(), held.terms))
     except (ValueError, OSError, Timeout) as error:
         st.session_state[REFUSED] = str(error)
 
@@ -188,7 +179,7 @@ def _begin(chosen: str, compact: bool) -> None:
 def _score(held: Held) -> None:
     """Score the runs that have no score, those that were chosen first, as far as the budget goes."""
     challenge = sealing.challenge()
-    chosen, others = unscored(held.tried or (), challenge.scores())
+    chosen, others = unscored(held.tried, challenge.scores())
     if not chosen and not (others and st.session_state.pop(unsealed.GO_ON, False)):
         return
     from gptcore import unsealing

@@ -10,7 +10,7 @@ from math import isfinite
 import pandas as pd
 import streamlit as st
 
-from gptcore.challenge import Held, Tried, unscored
+from gptcore.challenge import MOST_GUESSES, Held, Standings, Tried, unscored
 from gptcore.figures.challenge import challenge_figure
 from gptcore.outcome import Measured, Outcome, Place, apart, outcome
 from pages._ui import charts, classmates, frame, sealing, teaching
@@ -27,7 +27,7 @@ COLUMNS = {
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _outcome(key: str, tried: tuple[Tried, ...], written: int) -> Outcome:
+def _outcome(key: str, tried: list[Tried], written: int) -> Outcome:
     del key, written  # another class, more scores: another outcome
     return outcome(tried, sealing.challenge().scores())
 
@@ -36,28 +36,46 @@ def result(held: Held) -> Outcome:
     """What came of the challenge, as far as it is scored."""
     file = sealing.challenge().scores_file
     written = file.stat().st_mtime_ns if file.exists() else 0
-    return _outcome(teaching.register().key, held.tried or (), written)
+    return _outcome(teaching.register().key, held.tried, written)
 
 
 def draw(held: Held) -> None:
     """Draw what is scored so far."""
-    found = result(held)
+    found, terms = result(held), held.terms
     st.subheader("The seal is open", anchor=False)
     _left(held)
     if found.places:
-        left, right = st.columns([1.1, 1], gap="medium")
+        left, right = st.columns([1.2, 1], gap="medium")
         charts.draw(left, challenge_figure(found.places), key="classroom_challenge_losses", alt=_alt(found.places))
-        right.dataframe(table(found.places), hide_index=True, key="classroom_challenge_scores", column_config=COLUMNS)
+        more = terms.sealed_tokens > MOST_GUESSES
+        left.caption(
+            f"The sealed part of {frame.plain(terms.title)}: "
+            + (f"the first {MOST_GUESSES:,} of its {terms.sealed_tokens:,} tokens" if more else "")
+            + ("" if more else f"{terms.sealed_tokens:,} tokens")
+            + ". The bars are one standard error to either side."
+        )
+        with right:
+            frame.notice(*sentences(found))
+        st.dataframe(table(found.places), hide_index=True, key="classroom_challenge_scores", column_config=COLUMNS)
     if found.missing:
         said = " ".join(f"{frame.plain(label)}: the run {frame.plain(why)}." for label, why in found.missing.items())
         st.markdown(f"Left out. {said}")
-    if found.places:
-        frame.notice(*sentences(found))
+    if held.opened:
+        left_out(held.opened)
+
+
+def left_out(now: Standings) -> None:
+    """Who is not ranked, and why."""
+    said = [f"{frame.plain(label)}: the newest run {frame.plain(why)}." for label, why in now.left_out.items()]
+    if said:
+        st.markdown("Not ranked. " + " ".join(said))
+    if now.absent:
+        st.caption(f"{now.absent} {'person has' if now.absent == 1 else 'people have'} no run on this text.")
 
 
 def _left(held: Held) -> None:
     """What is not scored yet, and the teacher's way to go on."""
-    chosen, others = unscored(held.tried or (), sealing.challenge().scores())
+    chosen, others = unscored(held.tried, sealing.challenge().scores())
     if chosen:
         st.info(f"{len(chosen)} of the chosen runs have not read the sealed part yet.")
     if (chosen or others) and teaching.is_teacher():
@@ -75,20 +93,21 @@ def _go_on() -> None:
 
 def table(places: list[Place]) -> pd.DataFrame:
     """A row a person, who is first by validation at the top."""
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "by validation": [place.by_validation for place in places],
             "on the sealed part": [place.by_sealed for place in places],
             "who": [place.label for place in places],
             "run": [classmates.watch(place.run) for place in places],
-            "runs tried": [place.tries for place in places],
             "lowest validation loss": [place.validation for place in places],
             "sealed loss": [place.sealed for place in places],
             "standard error": [place.error for place in places],
             "rise": [place.rise for place in places],
+            "runs tried": [place.tries for place in places],
             "weights": [place.weights for place in places],
         }
     )
+    return rows if "last" in set(rows["weights"]) else rows.drop(columns="weights")
 
 
 def _alt(places: list[Place]) -> str:
@@ -142,8 +161,8 @@ def _rise(found: Outcome) -> str:
     """How much validation promised too much, and how much of that is choosing."""
     runs, apart_by = len(found.places), found.by_choosing
     said = (
-        f"From validation to the sealed part the loss rises by {found.rise.mean:.3f} nats on average over the {runs} "
-        f"chosen run{'s' * (runs != 1)}"
+        f"From validation to the sealed part the mean loss of the {runs} chosen run{'s' * (runs != 1)} "
+        f"{_moves(found.rise.mean)}"
     )
     if found.others is None or apart_by is None:
         return f"{said}: the sealed part is other text, and each run's best moment was chosen by validation."
@@ -151,10 +170,19 @@ def _rise(found: Outcome) -> str:
     chance = f"with a standard error of {apart_by.error:.3f}: {_chance(apart_by)}"
     few = "from too few runs to tell it from chance"
     return (
-        f"{said}, and by {found.others.mean:.3f} over the {found.other_runs} that {were} not chosen. That the parts "
+        f"{said}, that of the {found.other_runs} that {were} not chosen {_moves(found.others.mean)}. That the parts "
         "are different text holds for all of them; what choosing the lowest may have added is the difference, "
         f"{apart_by.mean:+.3f}, {chance if isfinite(apart_by.error) else few}."
     )
+
+
+def _moves(by: float) -> str:
+    """A change in words.
+
+    >>> _moves(-0.05)
+    'falls by 0.050'
+    """
+    return f"{'falls' if by < 0 else 'rises'} by {abs(by):.3f}"
 
 
 def _why(found: Outcome) -> str:

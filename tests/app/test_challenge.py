@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore import unsealing
-from gptcore.challenge import Challenge, Held, Tried, best_of_each, propose
+from gptcore.challenge import Challenge, Held, Standings, Tried, best_of_each, propose
 from gptcore.classroom import Register
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
@@ -140,7 +140,7 @@ def test_a_student_reads_of_the_seal_before_training_and_the_run_carries_it(chal
 def test_nobody_else_has_a_part_sealed(challenge: Challenge, who: str) -> None:
     other = {thread.TEXT: Text("own", "Another", load_text(OWN_STORY).text[:-1], "The")} if "text" in who else {}
     if who == "when it is open":
-        challenge.open([Tried(1, "Ada (1)", "0123456789abcdef", 2.0)])
+        challenge.open(Standings([Tried(1, "Ada (1)", "0123456789abcdef", 2.0)], {}, 0))
     page = visit("training", "" if who == "a stranger" else challenge.key, ADA, **other)
     assert not any("sealed" in box.value for box in page.caption)
     click(page, "training_start")
@@ -203,16 +203,16 @@ def test_sealed_losses_are_nowhere_before_the_seal_is_open_and_gptcores_afterwar
         places = outcome(tried, wanted).places
         assert shown["on the sealed part"].tolist() == [place.by_sealed for place in places]
         assert shown["standard error"].tolist() == pytest.approx([place.error for place in places], abs=1e-4)
-        assert f"{outcome(tried, wanted).rise.mean:.3f} nats on average over the 2 chosen runs" in said(page)
+        rise = outcome(tried, wanted).rise.mean
+        assert f"of the 2 chosen runs {'falls' if rise < 0 else 'rises'} by {abs(rise):.3f}" in said(page)
         assert f"with {places[0].sealed:.3f}." in said(page)
     assert len(json.loads(challenge.scores_file.read_text(encoding="utf-8"))) == 3
 
 
 def test_deleted_and_damaged_runs_are_left_out_with_a_sentence(challenge: Challenge) -> None:
     whole, damaged = trained(ADA), trained(BEN)
-    challenge.open(
-        [Tried(1, "Ada (1)", whole.id, validation(whole)), Tried(2, "<b>Ben</b>", damaged.id, validation(damaged))]
-    )
+    tried = [Tried(1, "Ada (1)", whole.id, validation(whole)), Tried(2, "<b>Ben</b>", damaged.id, validation(damaged))]
+    challenge.open(Standings(tried, {"*Cem*": "is deliberately changed (no-mask)"}, 1))
     path = damaged.folder / "best.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     page = visit("classroom", teacher=True)
@@ -220,6 +220,7 @@ def test_deleted_and_damaged_runs_are_left_out_with_a_sentence(challenge: Challe
     assert "Left out. <b>Ben</b>: the run can't be scored: best.safetensors can't be read" in said(page).replace(
         "\\", ""
     )
+    assert "Not ranked. *Cem*: the newest run is deliberately changed" in said(page).replace("\\", "")
     assert "Ada (1) alone has a run that counts" in said(page).replace("\\", "")
 
 
@@ -227,7 +228,7 @@ def test_a_pass_that_was_cut_short_goes_on_where_it_stood(
     challenge: Challenge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [trained(ADA), trained(ADA, lr=1e-3)]
-    challenge.open([Tried(1, "Ada (1)", run.id, validation(run)) for run in runs])
+    challenge.open(Standings([Tried(1, "Ada (1)", run.id, validation(run)) for run in runs], {}, 0))
     monkeypatch.setattr(challenges, "BUDGET_SECONDS", -1.0)
     page = visit("classroom", teacher=True)
     assert any("1 of the chosen runs" in box.value for box in page.info)

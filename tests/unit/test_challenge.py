@@ -15,7 +15,9 @@ from gptcore.batches import choose_tokenizer, encode_part, prepare
 from gptcore.challenge import (
     BLOCK,
     Challenge,
+    Held,
     Score,
+    Standings,
     Terms,
     Tried,
     best_of_each,
@@ -189,21 +191,22 @@ def test_a_challenge_is_there_again_after_a_restart_and_opened_once(tmp_path: Pa
     assert held is not None
     assert (held.terms, held.is_sealed) == (TERMS, True)
     tried = [Tried(1, "Ada (1)", "0123456789abcdef", 2.0)]
-    Challenge(tmp_path, "key").open(tried)
+    now = Standings(tried, {"Student 2": "has no validation loss yet"}, 1)
+    Challenge(tmp_path, "key").open(now)
     held = Challenge(tmp_path, "key").held()
-    assert held is not None
-    assert (held.tried, held.is_sealed) == (tuple(tried), False)
+    assert held == Held(TERMS, now)
+    assert (held.tried, held.is_sealed) == (tried, False)
     with pytest.raises(ValueError, match="open already"):
-        Challenge(tmp_path, "key").open(tried)
+        Challenge(tmp_path, "key").open(now)
 
 
 def test_a_seal_stays_closed_while_no_run_counts(tmp_path: Path) -> None:
     challenge = Challenge(tmp_path, "key")
     with pytest.raises(ValueError, match="no seal to open"):
-        challenge.open([])
+        challenge.open(Standings([], {}, 0))
     challenge.begin(TERMS)
     with pytest.raises(ValueError, match="no run counts yet"):
-        challenge.open([])
+        challenge.open(Standings([], {}, 0))
 
 
 def test_another_class_has_no_challenge_and_no_class_can_begin_none(tmp_path: Path) -> None:

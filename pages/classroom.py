@@ -88,7 +88,7 @@ def _teacher() -> None:
     with st.container(horizontal=True, gap="small"):
         link = st.popover("Link to the class", icon=":material/link:", key="classroom_link", on_change="rerun")
         stop = st.popover("Cancel a run", icon=":material/stop:", key="classroom_stop", on_change="rerun")
-        held = st.popover("Challenge", icon=":material/lock:", key="classroom_challenge", on_change="rerun")
+        held = st.popover("Challenge", icon=":material/lock:", key=challenges.BOX, on_change="rerun")
     if link.open:
         with link:
             _link()

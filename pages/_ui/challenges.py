@@ -22,6 +22,7 @@ from pages._ui import classmates, frame, resources, sealing, teaching, thread, u
 
 BUDGET_SECONDS = 60.0  # of one pass; a run that has begun by then is scored to its end
 REFUSED = "classroom_challenge_refused"
+BOX = "classroom_challenge"  # the teacher's box on the board
 OWN = "own text"
 
 
@@ -43,14 +44,14 @@ def is_open() -> bool:
 
 
 def section() -> None:
-    """The challenge, if there is one: looked at again and again until all who were chosen are scored."""
+    """The challenge, if there is one: looked at again and again until all runs are scored."""
     challenge = sealing.challenge()
     held = challenge.held()
     if held is None:
         return
     if not held.is_sealed and teaching.is_teacher():
         _score(held)
-    waits = held.is_sealed or bool(unscored(held.tried, challenge.scores())[0])
+    waits = held.is_sealed or any(unscored(held.tried, challenge.scores()))
 
     def draw() -> None:
         if challenge.held() != held:
@@ -120,7 +121,8 @@ def _opening(held: Held) -> None:
         key="classroom_challenge_open",
         disabled=not (sure and now.tried),
         on_click=_open,
-        help="Once. Each person's run with the lowest validation loss is then scored on the sealed part.",
+        help="Once. Each person's run with the lowest validation loss then reads the sealed part, and the other runs "
+        f"after them, for {BUDGET_SECONDS:.0f} seconds at most; what is left then waits for another click.",
     )
 
 
@@ -131,6 +133,7 @@ def _open() -> None:
         return
     try:
         challenge.open(standings(thread.store(), teaching.register().members(), held.terms))
+        st.session_state[BOX] = False  # what came of it must not lie behind the box
     except (ValueError, OSError, Timeout) as error:
         st.session_state[REFUSED] = str(error)
 
@@ -170,6 +173,7 @@ def _begin(chosen: str, compact: bool) -> None:
     try:
         text: Text = thread.text() if chosen == OWN else load_text(chosen)
         sealing.challenge().begin(propose(text, compact_vocab=compact))
+        st.session_state[BOX] = False
     except (ValueError, OSError, Timeout) as error:
         st.session_state[REFUSED] = str(error)
     st.session_state.pop("classroom_challenge_sure", None)

@@ -83,7 +83,7 @@ def _left(held: Held) -> None:
             f"Score {len(chosen) + len(others)} more runs",
             key="classroom_challenge_more",
             on_click=_go_on,
-            help="The runs that were not chosen show what choosing did.",
+            help="The runs that were not chosen show what choosing did. One click scores for a minute at most.",
         )
 
 
@@ -159,20 +159,25 @@ def _chance(measured: Measured) -> str:
 
 def _rise(found: Outcome) -> str:
     """How much validation promised too much, and how much of that is choosing."""
-    runs, apart_by = len(found.places), found.by_choosing
-    said = (
+    runs, extra = len(found.places), found.by_choosing
+    chosen = (
         f"From validation to the sealed part the mean loss of the {runs} chosen run{'s' * (runs != 1)} "
         f"{_moves(found.rise.mean)}"
     )
-    if found.others is None or apart_by is None:
-        return f"{said}: the sealed part is other text, and each run's best moment was chosen by validation."
-    were = "were" if found.other_runs != 1 else "was"
-    chance = f"with a standard error of {apart_by.error:.3f}: {_chance(apart_by)}"
-    few = "from too few runs to tell it from chance"
+    if found.others is None or extra is None:
+        return f"{chosen}: the sealed part is other text, and each run's best moment was chosen by validation."
+    others = f"that of the {found.other_runs} other{'s' * (found.other_runs != 1)} {_moves(found.others.mean)}"
+    chance = (
+        f"standard error {extra.error:.3f}, {_chance(extra)}" if isfinite(extra.error) else "too few to judge chance"
+    )
+    if extra.mean <= 0:
+        return (
+            f"{chosen}, {others}. The change of text is the same for all, and the chosen lose no more by it "
+            f"({abs(extra.mean):.3f} less; {chance}): here choosing the lowest has flattered nobody that one could see."
+        )
     return (
-        f"{said}, that of the {found.other_runs} that {were} not chosen {_moves(found.others.mean)}. That the parts "
-        "are different text holds for all of them; what choosing the lowest may have added is the difference, "
-        f"{apart_by.mean:+.3f}, {chance if isfinite(apart_by.error) else few}."
+        f"{chosen}, {others}. The change of text is the same for all; the {extra.mean:.3f} that the chosen lose on top "
+        f"({chance}) is what choosing the lowest made look better than it is."
     )
 
 

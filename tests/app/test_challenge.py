@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,11 @@ from gptcore.challenge import Challenge, Held, Standings, Tried, best_of_each, p
 from gptcore.classroom import Register
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
-from gptcore.outcome import outcome
+from gptcore.outcome import Measured, Outcome, Place, measure, outcome
 from gptcore.paths import runs_home
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.runs.worker import execute
-from pages._ui import challenges, classmates, frame, owner, teaching, thread
+from pages._ui import challenges, classmates, frame, owner, teaching, thread, unsealed
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 ADA, BEN = "a" * 32, "b" * 32
@@ -61,7 +62,7 @@ def visit(key: str, link: str = "", token: str = "", *, teacher: bool = False, *
         app.session_state[name] = value
     if teacher:
         app.session_state[teaching.TEACHER] = True
-        app.session_state["classroom_challenge"] = True  # the box is open
+        app.session_state[challenges.BOX] = True  # the box is open
     if token:
         app.session_state[owner.BROWSER] = token
     page = app.switch_page(frame.page_file(key)).run()
@@ -207,6 +208,28 @@ def test_sealed_losses_are_nowhere_before_the_seal_is_open_and_gptcores_afterwar
         assert f"of the 2 chosen runs {'falls' if rise < 0 else 'rises'} by {abs(rise):.3f}" in said(page)
         assert f"with {places[0].sealed:.3f}." in said(page)
     assert len(json.loads(challenge.scores_file.read_text(encoding="utf-8"))) == 3
+
+
+def place(label: str, validation: float, by_validation: int, by_sealed: int, *blocks: float) -> Place:
+    sealed = measure(blocks)
+    return Place(label, "", 2, validation, sealed.mean, sealed.error, by_validation, by_sealed, "best", blocks)
+
+
+def test_whoever_leads_by_validation_is_held_against_whoever_leads_in_the_end() -> None:
+    places = [place("Ada (1)", 2.0, 1, 2, 2.7, 2.9), place("*Ben* (2)", 2.1, 2, 1, 2.3, 2.7)]
+    first, rise, _ = unsealed.sentences(Outcome(places, {}, Measured(0.6, 0.2), Measured(0.2, 0.1), 3))
+    assert first == (
+        r"Ada \(1\) is first by validation with 2.000, and 2nd of 2 on the sealed part with 2.800. \*Ben\* \(2\) is "
+        "first there with 2.500: 0.300 nats apart with a standard error of 0.100, which is more than chance makes."
+    )
+    assert "the 0.400 that the chosen lose on top (standard error 0.224, no more than chance may make)" in rise
+
+
+def test_where_choosing_flattered_nobody_it_is_said() -> None:
+    alone = [place("Ada (1)", 2.0, 1, 1, 2.7, 2.9)]
+    _, rise, _ = unsealed.sentences(Outcome(alone, {}, Measured(-0.1, math.nan), Measured(0.2, math.nan), 1))
+    assert "of the 1 chosen run falls by 0.100, that of the 1 other rises by 0.200" in rise
+    assert "(0.300 less; too few to judge chance)" in rise
 
 
 def test_deleted_and_damaged_runs_are_left_out_with_a_sentence(challenge: Challenge) -> None:

@@ -5,10 +5,8 @@ from collections import Counter
 import streamlit as st
 
 from gptcore.address import qr_image
-from gptcore.challenge import standings
 from gptcore.classroom import NICKNAME_SIGNS, Member, Row, board
 from gptcore.figures.classroom import classroom_figure
-from gptcore.outcome import outcome
 from gptcore.runs.queue import turns
 from pages._ui import challenges, charts, classmates, frame, head, owner, teach, teaching
 
@@ -155,4 +153,4 @@ else:
         st.caption("On this server nobody can show one yet: it needs a `code` in the table `teaching` of its secrets.")
     teach.code()
 st.page_link(frame.page_file("training"), label="To the training page", icon=":material/show_chart:")
-frame.code_behind(board, standings, outcome, turns, classroom_figure)
+frame.code_behind(board, *challenges.code(), turns, classroom_figure)

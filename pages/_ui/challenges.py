@@ -9,7 +9,9 @@ What is left out: which runs leave the sealed part out (``sealing``), and what a
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -17,6 +19,7 @@ from filelock import Timeout
 
 from gptcore.challenge import Held, Standings, Terms, best_of_each, propose, standings, unscored
 from gptcore.corpora import CATALOGUE, Text, is_at_hand, load_text
+from gptcore.outcome import outcome
 from gptcore.runs.store import RunStore
 from pages._ui import classmates, frame, resources, sealing, teaching, thread, unsealed
 
@@ -41,6 +44,15 @@ def is_open() -> bool:
     """Whether there is a challenge whose seal is open."""
     held = sealing.challenge().held()
     return held is not None and not held.is_sealed
+
+
+def code() -> list[Callable[..., Any]]:
+    """The functions behind what is on screen; while the seal is closed nothing reads the sealed part."""
+    if not is_open():
+        return [] if sealing.challenge().held() is None else [standings]
+    from gptcore import unsealing
+
+    return [unsealing.score, outcome]
 
 
 def section() -> None:

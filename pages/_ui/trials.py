@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 from filelock import Timeout
 
-from gptcore.config import to_json
+from gptcore.config import TrainConfig, to_json
 from gptcore.corpora import load_text
 from gptcore.diagnosis import Curve, Levels
 from gptcore.figures import clinic
@@ -93,6 +93,7 @@ def _is_usable(run: Run) -> bool:
 def mine(plans: Sequence[Plan]) -> dict[str, Run]:
     """The student's newest run of each plan on the present text, by the plan's name, where there is one."""
     wanted = {plan.name: (to_json(plan.model), to_json(teaching.within(plan.training))) for plan in plans}
+    usual = to_json(TrainConfig())  # a run from before there was some setting had its usual value
     here = {run.id: run for run in thread.store().whole()}  # one look for all of them
     found: dict[str, Run] = {}
     for run in (here[run_id] for run_id in owner.runs() if run_id in here):
@@ -100,7 +101,7 @@ def mine(plans: Sequence[Plan]) -> dict[str, Run]:
         if config["text"]["sha256"] != thread.text().sha256 or not _is_usable(run):
             continue
         for name, (model, training) in wanted.items():
-            if config["model"] == model and config["training"] == training:
+            if config["model"] == model and usual | config["training"] == training:
                 found[name] = run
     return found
 

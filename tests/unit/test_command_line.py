@@ -191,6 +191,7 @@ def test_every_setting_can_be_said_and_goes_before_the_presets(tmp_path: Path, s
         "eval_batches": 1,
         "stride": 16,
         "train_fraction": 0.8,
+        "sealed_fraction": 0.1,
         "sample_at": "epoch",
         "sample_prompt": "The keeper",
         "sample_tokens": 2,

@@ -313,6 +313,7 @@ FIRST = TrainConfig(
     grad_clip=0.5,
     train_fraction=0.8,
     train_share=0.7,
+    sealed_fraction=0.1,
     stride=16,
     eval_every=3,
     eval_batches=2,

@@ -87,15 +87,10 @@ def _teacher() -> None:
         link = st.popover("Link to the class", icon=":material/link:", key="classroom_link", on_change="rerun")
         stop = st.popover("Cancel a run", icon=":material/stop:", key="classroom_stop", on_change="rerun")
         held = st.popover("Challenge", icon=":material/lock:", key=challenges.BOX, on_change="rerun")
-    if link.open:
-        with link:
-            _link()
-    if stop.open:
-        with stop:
-            _stop()
-    if held.open:
-        with held:
-            challenges.teacher()
+    for box, fill in ((link, _link), (stop, _stop), (held, challenges.teacher)):
+        if box.open:
+            with box:
+                fill()
 
 
 def _link() -> None:
@@ -134,12 +129,7 @@ if teaching.is_teacher() or teaching.in_class():
     seat = classmates.sit_down()
     if teaching.is_teacher():
         _teacher()
-    is_open = challenges.is_open()  # what came of it stands above the curves; until then, below them
-    if is_open:
-        challenges.section()
-    everybody(seat)
-    if not is_open:
-        challenges.section()
+    challenges.beside(lambda: everybody(seat))
     if seat:
         _nickname(seat)
     frame.notice(

@@ -46,6 +46,12 @@ def is_open() -> bool:
     return held is not None and not held.is_sealed
 
 
+def beside(board: Callable[[], None]) -> None:
+    """Draw the board and the challenge: below it while it is sealed, above it once there is something to see."""
+    for draw in (section, board) if is_open() else (board, section):
+        draw()
+
+
 def code() -> list[Callable[..., Any]]:
     """The functions behind what is on screen; while the seal is closed nothing reads the sealed part."""
     if not is_open():

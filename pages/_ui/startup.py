@@ -1,8 +1,8 @@
 """What happens once per server: PyTorch is imported behind the first page, and the dispatcher starts.
 
 Importing PyTorch takes a second or two and would delay the first page, so a thread does it afterwards. Then memory is
-frozen: Streamlit collects garbage after every rerun, which with PyTorch's objects costs 120 ms each time, and 10 ms
-once they are put aside.
+frozen: with PyTorch's objects a collection of garbage costs 120 ms, and 10 ms once they are put aside. Streamlit would
+collect after every rerun; ``.streamlit/config.toml`` leaves that to Python.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from gptcore.figures.chance import judged_curves, seed_band
 from gptcore.runs.store import Run
 from gptcore.seeds import Difference, Placed
 from pages._ui import charts, frame, resources, settings
+from pages._ui.kept import kept
 
 CODE = (seeds.band, seeds.is_inside, judges.disagreement)  # what runs for this section
 RULE = (
@@ -48,7 +49,7 @@ def _seeds(run: Run) -> None:
     st.caption(RULE)
 
 
-@st.cache_data(max_entries=1, show_spinner=False)
+@kept(1)
 def _band() -> pd.DataFrame:
     """Where the recorded seeds lie; the recordings come with the program, so this is worked out once."""
     return seeds.band([recordings.load(plan.name).metrics for plan in seeds.PLANS])
@@ -128,7 +129,7 @@ def _judges() -> None:
     )
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
+@kept(1)
 def _judged() -> Any:
     """The figure of the recorded judges, drawn once."""
     return judged_curves({plan.title: recordings.load(plan.name).metrics for plan in judges.PLANS})

@@ -21,6 +21,7 @@ from gptcore.corpora import load_text
 from gptcore.recordings import Recording
 from gptcore.runs.store import Run
 from pages._ui import choices, resources, thread
+from pages._ui.kept import kept
 
 CHOSEN, OFFERED, SEEN = "compare_runs", "compare_offered", "compare_seen"
 RECORDED = "recorded"
@@ -150,13 +151,13 @@ def look(offer: Offer) -> Compared:
     )
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@kept(256)
 def _shape(folder: Path) -> GPTConfig:
     """A run's model as it is trained; its text and its model never change."""
     return resources.run_model_config(Run(folder))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def _recorded(name: str) -> Compared:
     """A recorded curve, with what its text says of it."""
     recording = recordings.load(name)

@@ -22,6 +22,7 @@ from gptcore.one_step import alone
 from gptcore.sampling import next_token_table
 from gptcore.tokenizer import END_OF_TEXT, Tokenizer, show_token
 from pages._ui import choices, resources, thread
+from pages._ui.kept import kept
 from pages._ui.resources import Voice
 from pages._ui.window_choice import slider
 
@@ -119,7 +120,7 @@ def trace(seen: Pass) -> Trace:
     return _trace(seen.voice, seen.version, seen.ids)
 
 
-@st.cache_resource(max_entries=PASSES_KEPT, show_spinner=False)
+@kept(PASSES_KEPT)
 def _trace(voice: Voice, version: float, ids: tuple[int, ...]) -> Trace:
     del version  # part of the key only
     model, _ = resources.speak(voice)
@@ -132,7 +133,7 @@ def stages(seen: Pass, layer: int) -> Stages:
     return _stages(seen.voice, seen.version, seen.ids, layer)
 
 
-@st.cache_resource(max_entries=OPEN_BLOCKS_KEPT, show_spinner=False)
+@kept(OPEN_BLOCKS_KEPT)
 def _stages(voice: Voice, version: float, ids: tuple[int, ...], layer: int) -> Stages:
     (model, _), seen = resources.speak(voice), _trace(voice, version, ids)
     with alone():
@@ -149,7 +150,7 @@ def lens(seen: Pass, at: int) -> pd.DataFrame:
     return _lens(seen.voice, seen.version, seen.ids, at)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept(64)
 def _lens(voice: Voice, version: float, ids: tuple[int, ...], at: int) -> pd.DataFrame:
     (model, tokenizer), seen = resources.speak(voice), _trace(voice, version, ids)
     with alone():

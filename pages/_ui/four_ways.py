@@ -10,6 +10,7 @@ import streamlit as st
 from gptcore.tokenizer import replace_surrogates
 from gptcore.vocabularies import Way, ways
 from pages._ui import frame, own_bpe
+from pages._ui.kept import kept
 
 SENTENCE = "The owl sent a selfie from Tollen."
 MOST_CHARACTERS = 300
@@ -25,12 +26,12 @@ COLUMNS = {
 }
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept(16)
 def _ways(train: str, size: int) -> list[Way]:
     return ways(train, own_bpe.merges(train), size)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept(64)
 def _of_text(part: own_bpe.Part, size: int) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for way in _ways(part.train, size):

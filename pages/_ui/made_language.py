@@ -11,13 +11,14 @@ from gptcore.language import STRENGTH, TOKENS, Entropies, Language, make_languag
 from gptcore.loss import perplexity, surprise
 from pages._ui import chips, predict
 from pages._ui.chips import Piece
+from pages._ui.kept import kept
 from pages._ui.passage import COLOUR, chance
 
 WRITTEN = 50  # tokens on screen
 STRONGEST = 4.0
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@kept(32)
 def _language(strength: float) -> tuple[Language, Entropies]:
     """The language of this strength and its entropies, in some hundredths of a second."""
     language = make_language(strength=strength)

@@ -18,6 +18,7 @@ from gptcore.figures.theme import marked
 from gptcore.tokenizer import Span, group_spans, load_tokenizer, replace_surrogates, show_token
 from gptcore.windows import split_text
 from pages._ui import charts, chips, frame, thread
+from pages._ui.kept import kept
 
 MOST_BYTES = 120_000  # learning takes a core 0.2 s on these, 1 s where there are no spaces
 MOST_MERGES = 4_000
@@ -47,13 +48,13 @@ def part() -> Part:
     return Part(*split_text(used, thread.training().train_fraction), len(used) < len(text))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept(32)
 def merges(train: str) -> list[LearntMerge]:
     """All merges that are learnt from a text."""
     return learn_merges(train, MOST_MERGES)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept(32)
 def _gpt2_tokens(train: str) -> int:
     return len(load_tokenizer().encode(train))
 

@@ -11,13 +11,13 @@ from itertools import takewhile
 from typing import NamedTuple
 
 import pandas as pd
-import streamlit as st
 
 from gptcore.baselines import Tally
 from gptcore.tokenizer import Tokenizer, show_token
 from gptcore.windows import open_parts
 from pages._ui import resources, thread
 from pages._ui.chips import Piece
+from pages._ui.kept import kept
 from pages._ui.resources import Voice
 
 FAVOURITES = 5
@@ -69,7 +69,7 @@ class Passage:
         return next(iter(self.lines.values()))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept(16)
 def _ids(voice: Voice, version: float, text: str) -> list[int]:
     del version  # part of the key only
     return resources.speak(voice)[1].encode(text)
@@ -102,7 +102,7 @@ def guess(voice: Voice, text: str, start: int, length: int) -> Passage:
     return _guess(voice, version, window, train_text)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@kept(128)
 def _guess(voice: Voice, version: float, ids: tuple[int, ...], train_text: str) -> Passage:
     from gptcore import baselines, loss
 
@@ -131,7 +131,7 @@ def _guess(voice: Voice, version: float, ids: tuple[int, ...], train_text: str) 
     )
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept(16)
 def _tally(voice: Voice, version: float, text: str) -> Tally | None:
     """A text counted in a voice's tokens; nothing where its compact vocabulary lacks some of them."""
     try:

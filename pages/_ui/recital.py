@@ -30,6 +30,7 @@ from gptcore.temperatures import Written
 from gptcore.windows import open_parts
 from pages._ui import replay, resources, thread
 from pages._ui.control import among
+from pages._ui.kept import kept
 from pages._ui.resources import Voice
 
 SECONDS = 2.0  # of a core, for one text or one test: thirty students share the server
@@ -201,7 +202,7 @@ def over_the_run(run: Run, min_tokens: int) -> pd.DataFrame:
     return recitation.over_the_run(run.samples(), index(run, "training"), index(run, "validation"), min_tokens)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@kept(4)
 def _prepared(folder: Path, created: float) -> TrainingData:
     del created  # part of the key only: a folder may be another run's by now
     run = Run(folder)

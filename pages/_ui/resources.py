@@ -25,6 +25,7 @@ from gptcore.runs.store import Run
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
 from gptcore.windows import WindowCounts, open_parts, seal_text, window_counts
 from pages._ui import shared_models
+from pages._ui.kept import kept
 
 if TYPE_CHECKING:
     from gptcore.model import GPTModel
@@ -67,7 +68,7 @@ def token_ids(text: str, special: bool = False) -> list[int]:
     return load_tokenizer().encode(text, special=special)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept(64)
 def text_counts(text: str, context_length: int, config: TrainConfig) -> TextCounts:
     """Tokens, windows and batches of a text as a run would see it."""
     special = config.reference or config.end_of_text
@@ -92,41 +93,48 @@ class _Followed:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.rows = _frame([])
+        self.counted: tuple[pd.DataFrame, int, pd.DataFrame] | None = None
         self.offset = 0
         self.lock = threading.Lock()
 
-    def read(self) -> pd.DataFrame:
-        """All rows so far; read from the start again where the run went back to its last checkpoint."""
+    def with_epochs(self) -> pd.DataFrame:
+        """All rows so far, with how often the text had been read; the same frame until something is new."""
         with self.lock:
+            rows, batches = self._read(), self.run.status.get("batches_per_epoch", 1)
+            if self.counted is None or self.counted[0] is not rows or self.counted[1] != batches:
+                self.counted = rows, batches, rows.assign(epochs_read=(rows["step"] + 1) / batches)
+            return self.counted[2]
+
+    def _read(self) -> pd.DataFrame:
+        """All rows so far; read from the start again where the run went back to its last checkpoint."""
+        new, self.offset = self.run.metrics(self.offset, CHUNK_BYTES)
+        if new and new[0]["step"] != len(self.rows):
+            self.rows = _frame([])
+            new, self.offset = self.run.metrics(0, CHUNK_BYTES)
+        parts = [self.rows]
+        while new:
+            parts.append(_frame(new))
             new, self.offset = self.run.metrics(self.offset, CHUNK_BYTES)
-            if new and new[0]["step"] != len(self.rows):
-                self.rows = _frame([])
-                new, self.offset = self.run.metrics(0, CHUNK_BYTES)
-            parts = [self.rows]
-            while new:
-                parts.append(_frame(new))
-                new, self.offset = self.run.metrics(self.offset, CHUNK_BYTES)
-            if len(parts) > 1:
-                self.rows = pd.concat(parts, ignore_index=True)
-            return self.rows
+        if len(parts) > 1:
+            self.rows = pd.concat(parts, ignore_index=True)
+        return self.rows
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=METRIC_COLUMNS).astype(METRIC_TYPES)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)  # a class board looks at sixty again and again
+@kept(128)  # a class board looks at sixty again and again
 def _followed(folder: Path) -> _Followed:
     return _Followed(Run(folder))
 
 
 def metrics(run: Run) -> pd.DataFrame:
-    """A run's metric rows as a frame; empty before the first update."""
-    rows = _followed(run.folder).read()
-    return rows.assign(epochs_read=(rows["step"] + 1) / run.status.get("batches_per_epoch", 1))
+    """A run's metric rows as a frame, shared by everybody; empty before the first update."""
+    return _followed(run.folder).with_epochs()
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept(32)
 def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
     """Levels to measure a curve by: a blind guess, what counting reaches, and the text's floor where it is known."""
     counts = text_counts(text, 1, config)
@@ -134,7 +142,7 @@ def reference_lines(text: str, config: TrainConfig) -> dict[str, float]:
     return baselines.reference_lines(parts[0], parts[1], counts.vocab_size) | floor_line(text)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@kept(8)
 def copy_index(part: str) -> CopyIndex:
     """A part of a text, ready to be searched for copied passages."""
     return CopyIndex(token_ids(part))
@@ -178,7 +186,7 @@ def version(voice: Voice) -> float:
     return 0.0 if voice.path is None else _changed(voice.path, voice.weights)
 
 
-@st.cache_resource(max_entries=MODELS_KEPT, show_spinner=False)
+@kept(MODELS_KEPT)
 def untrained_model(config: GPTConfig, seed: int) -> GPTModel:
     """A model as it is before its first update."""
     from gptcore.library import new_model
@@ -224,7 +232,7 @@ def in_turn(steps: Iterator[T]) -> Iterator[T]:
         yield step
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def _scores(voice: Voice, changed: float, ids: tuple[int, ...]) -> Logits:
     del changed  # part of the key only
     from gptcore.sampling import next_logits

@@ -18,6 +18,7 @@ from gptcore.figures.curves import schedule_figure
 from gptcore.schedule import learning_rate
 from pages._ui import charts, choices, resources, teaching, thread
 from pages._ui.control import among
+from pages._ui.kept import kept
 from pages._ui.shape import nearest_preset
 
 CHOSEN = "training_preset"
@@ -218,7 +219,7 @@ def _schedule(settings: Settings) -> None:
     charts.draw(st, figure, key="training_schedule", alt=alt)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def _drawn_schedule(training: TrainConfig, total: int) -> tuple[Any, str]:
     """The figure of so many steps, and what it shows in words."""
     shown = sorted({round(step * (total - 1) / 200) for step in range(201)})

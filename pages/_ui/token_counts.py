@@ -9,6 +9,7 @@ import streamlit as st
 
 from gptcore.tokenizer import load_tokenizer
 from pages._ui import resources
+from pages._ui.kept import kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def show(counts: TokenCounts) -> None:
 CHARACTERS_HELP = "Unicode characters. What looks like one, an emoji with a skin tone or a family, may be several."
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept(32)
 def of_text(text: str) -> TokenCounts:
     """Counts of the thread's text."""
     ids = resources.token_ids(text)

@@ -295,7 +295,7 @@ const machines = new WeakMap();
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".time-machine");
   if (!machines.has(root)) machines.set(root, new TimeMachine(root));
-  machines.get(root).show(data);
+  machines.get(root).show(JSON.parse(new TextDecoder().decode(data)));
   return () => {
     machines.get(root)?.end();
     machines.delete(root);

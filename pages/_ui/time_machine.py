@@ -7,6 +7,7 @@ with the program.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,7 @@ from gptcore.runs.store import Run
 from gptcore.timeline import Moment, Saying, Timeline
 from pages._ui import chips, replay, thread
 from pages._ui.control import among
+from pages._ui.kept import kept
 
 _LABELS = {"training": "A passage that it trains on:", "validation": "A passage that it never sees:"}
 
@@ -44,9 +46,7 @@ def draw(run: Timeline, name: str, key: str, *, hide_best: bool = False, at_end:
         at_end: Whether it opens at the last moment instead of the best.
         bars: Tokens shown of what is expected at the end of each passage.
     """
-    given = _given(name, len(run.moments), run.moments[-1].step, hide_best, run)
-    start = {"start": len(run.moments) - 1} if at_end else {}
-    _machine(data={"run": f"{name} {len(run.moments)} {hide_best}", "bars": bars, **given, **start}, key=key)
+    _machine(data=_given(name, len(run.moments), run.moments[-1].step, hide_best, at_end, bars, run), key=key)
 
 
 def choose(mine: Run) -> None:
@@ -86,7 +86,7 @@ def _settings(run: Timeline) -> str:
     )
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@kept(32)
 def _of_folder(folder: Path, changed: float) -> Timeline:
     del changed  # part of the key only
     return timeline.look_back(Run(folder))
@@ -98,7 +98,7 @@ def of_run(run: Run) -> Timeline:
     return _of_folder(run.folder, status.stat().st_mtime if status.is_file() else 0.0)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@kept(8)
 def recorded(name: str) -> Timeline:
     """A timeline that comes with the program."""
     return timeline.load(name)
@@ -111,10 +111,15 @@ def title(run: Timeline) -> str:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _given(name: str, moments: int, last: int, hide_best: bool, _run: Timeline) -> dict[str, Any]:
-    """``record``, kept: as long as nothing was added to a run of this name, it is the same."""
-    del name, moments, last  # parts of the key only
-    return record(_run, hide_best)
+def _given(name: str, moments: int, last: int, hide_best: bool, at_end: bool, bars: int, _run: Timeline) -> bytes:
+    """``record`` as the browser gets it: as long as nothing was added to a run of this name, it is the same.
+
+    In bytes, because Streamlit writes anything else as JSON at every look, twice, which takes 10 ms.
+    """
+    del last  # part of the key only
+    start = {"start": moments - 1} if at_end else {}
+    given = {"run": f"{name} {moments} {hide_best}", "bars": bars, **record(_run, hide_best), **start}
+    return json.dumps(given).encode()
 
 
 def record(run: Timeline, hide_best: bool = False) -> dict[str, Any]:

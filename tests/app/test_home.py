@@ -59,7 +59,7 @@ def chart(page: AppTest, key: str) -> dict[str, Any]:
 
 def machine(page: AppTest) -> dict[str, Any]:
     """What the time machine was given."""
-    return json.loads(page.get_by_key("home_time_machine").proto.json)
+    return json.loads(page.get_by_key("home_time_machine").proto.bytes)
 
 
 def prose(page: AppTest) -> str:

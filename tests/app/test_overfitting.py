@@ -63,7 +63,7 @@ def prose(page: AppTest) -> str:
 
 def machine(page: AppTest) -> dict[str, Any]:
     """What the time machine was given."""
-    return json.loads(page.get_by_key("overfitting_time_machine").proto.json)
+    return json.loads(page.get_by_key("overfitting_time_machine").proto.bytes)
 
 
 def test_the_recorded_run_is_named_and_its_gaps_are_those_of_its_rows(lesson: Open) -> None:

@@ -68,7 +68,7 @@ def curves(lesson: Open) -> Open:
 
 def machine(page: AppTest) -> dict[str, Any]:
     """What the time machine was given."""
-    return json.loads(page.get_by_key("time_machine").proto.json)
+    return json.loads(page.get_by_key("time_machine").proto.bytes)
 
 
 def test_the_first_thing_to_see_is_the_recorded_run_as_a_time_machine(page: AppTest) -> None:

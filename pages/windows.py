@@ -4,7 +4,7 @@ import streamlit as st
 
 from gptcore.batches import epoch_order, prepare
 from gptcore.corpora import TextError
-from gptcore.figures.windows import Part, window_strip
+from gptcore.figures.windows import Part
 from gptcore.windows import make_windows, split_text, window_counts
 from pages._ui import charts, frame, predict, quiz, thread, window_controls, window_order, window_view
 from pages._ui.window_view import counted
@@ -30,7 +30,7 @@ with left:
 T, S, B = chosen.context_length, chosen.stride, chosen.batch_size
 train = window_counts(n_train, T, S, B, chosen.drop_last)
 validation = window_counts(n_validation, T, S, B, drop_last=False)
-parts = [Part("training", 0, n_train, train), Part("validation", n_train, n_validation, validation)]
+parts = (Part("training", 0, n_train, train), Part("validation", n_train, n_validation, validation))
 
 with right:
     st.markdown(
@@ -46,7 +46,7 @@ with right:
             "windows_context",
             fits,
         )
-    figure = window_strip(parts, T, S, B, chosen.window)
+    figure = window_view.window_strip(parts, T, S, B, chosen.window)
     charts.draw(
         st,
         figure,

@@ -67,7 +67,9 @@ class Run(NamedTuple):
     times: int
 
 
-def windows_in_view(parts: list[Part], context_length: int, stride: int, batch_size: int, first: int) -> list[Window]:
+def windows_in_view(
+    parts: Sequence[Part], context_length: int, stride: int, batch_size: int, first: int
+) -> list[Window]:
     """The windows that are drawn, from number ``first`` on; the training part's come before the validation part's."""
     windows = []
     passed = 0
@@ -80,7 +82,7 @@ def windows_in_view(parts: list[Part], context_length: int, stride: int, batch_s
     return windows
 
 
-def stretch_in_view(parts: list[Part], windows: list[Window]) -> tuple[int, int]:
+def stretch_in_view(parts: Sequence[Part], windows: list[Window]) -> tuple[int, int]:
     """First and last token (excluded) of the stretch that is drawn: its windows, and what is left at a part's end."""
     total = parts[-1].start + parts[-1].tokens
     if not windows:
@@ -110,7 +112,7 @@ def target_runs(part: Part, context_length: int, stride: int, low: int, high: in
 
 
 def window_strip(
-    parts: list[Part],
+    parts: Sequence[Part],
     context_length: int,
     stride: int,
     batch_size: int,
@@ -231,7 +233,7 @@ def _add_use(figure: go.Figure, runs: list[Run]) -> None:
         )
 
 
-def _add_whole(figure: go.Figure, parts: list[Part], stretch: tuple[int, int]) -> None:
+def _add_whole(figure: go.Figure, parts: Sequence[Part], stretch: tuple[int, int]) -> None:
     """The whole text with the cut between its parts, and a frame around the stretch above."""
     for part in parts:
         fill, _, pattern = STYLES[part.name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from gptcore.batches import epoch_order
@@ -9,6 +11,7 @@ from gptcore.checked import help_for
 from gptcore.config import MAX_SEED, TrainConfig
 from gptcore.figures.windows import order_figure
 from pages._ui import charts
+from pages._ui.kept import kept
 from pages._ui.window_view import counted
 
 LISTED = 8  # windows of a batch that are named
@@ -35,14 +38,14 @@ def section(windows: int, batch_size: int, settings: TrainConfig) -> None:
             help=help_for(TrainConfig, "seed"),
             persist_state="session",
         )
-    order = epoch_order(windows, seed, epoch - 1).tolist()
+    figure, begins = _drawn(windows, batch_size, seed, epoch)
     batches = windows // batch_size
-    first = ", ".join(f"{window + 1:,}" for window in order[: min(batch_size, LISTED)])
+    first = ", ".join(f"{window + 1:,}" for window in begins)
     more = " and more" if batch_size > LISTED else ""
     with right:
         charts.draw(
             st,
-            order_figure(order[: batches * batch_size], batch_size),
+            figure,
             key="windows_order",
             alt=f"Which window stands in which of the {batches:,} batches of epoch {epoch}, shuffled by seed {seed}; "
             f"the first batch takes {first}{more}.",
@@ -58,3 +61,11 @@ def section(windows: int, batch_size: int, settings: TrainConfig) -> None:
         "A run shuffles by its seed and the number of the epoch alone, so evaluations change nothing. The book's "
         "digits follow PyTorch's own generator, in which each dropout mask and each evaluation moves what comes next."
     )
+
+
+@kept(64)
+def _drawn(windows: int, batch_size: int, seed: int, epoch: int) -> tuple[Any, list[int]]:
+    """The figure of an epoch's order, and the first windows of its first batch."""
+    order = epoch_order(windows, seed, epoch - 1).tolist()
+    whole = windows // batch_size * batch_size
+    return order_figure(order[:whole], batch_size), order[: min(batch_size, LISTED)]

@@ -10,16 +10,20 @@ import streamlit as st
 from gptcore.batches import TrainingData, prepare
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
+from gptcore.figures import windows as figures
 from gptcore.paths import ASSETS
 from gptcore.tokenizer import load_tokenizer, show_token
 from gptcore.windows import WindowCounts
 from pages._ui import chips
+from pages._ui.kept import kept
 
 View = Literal["text", "ids", "positions"]
 VIEWS: tuple[View, ...] = ("text", "ids", "positions")
 SHOWN_COLUMNS = 64
 LEAD_IN = 4  # columns before the chosen position: so many have room beside it on a phone
 SHOWN_PREFIX = 60
+
+window_strip = kept(64)(figures.window_strip)
 
 _pairs = st.components.v2.component(
     "glassbox_pairs",

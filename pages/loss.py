@@ -32,7 +32,7 @@ with chart_side:
     loss_views.edit(seen, before)
     charts.draw(
         st,
-        loss_bars(seen.table, seen.tokens, seen.lines, height=330),
+        passage.bars(seen),
         key="loss_bars",
         alt=f"The loss of each of {len(seen.tokens)} guesses; their mean is {seen.loss:.2f} nats. For comparison: "
         + ", ".join(f"{name} {level:.2f}" for name, level in seen.lines.items()),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from gptcore.baselines import Tally
+from gptcore.figures.bars import loss_bars
 from gptcore.tokenizer import Tokenizer, show_token
 from gptcore.windows import open_parts
 from pages._ui import resources, thread
@@ -22,10 +23,11 @@ from pages._ui.resources import Voice
 
 FAVOURITES = 5
 LONGEST = 32  # targets in a window
+HEIGHT = 330  # of the bars, pixels
 COLOUR = "#0072B2"  # the bars' blue; the dearer a token, the less of the page shines through
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # the one object of each window is a key for what is made of it
 class Passage:
     """One window, guessed.
 
@@ -153,6 +155,7 @@ class Batch(NamedTuple):
     in_one_call: float
 
 
+@kept(64)
 def batch(seen: Passage, windows: int, length: int) -> Batch | None:
     """The first windows of a passage as a batch; nothing where the passage is shorter."""
     if len(seen.tokens) < windows * length:
@@ -176,6 +179,12 @@ def common_ending(before: Passage, after: Passage) -> int:
         return 0
     pairs = zip(reversed(before.ids[1:]), reversed(after.ids[1:]), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+@kept(64)
+def bars(seen: Passage) -> Any:
+    """The figure of a window's losses."""
+    return loss_bars(seen.table, seen.tokens, seen.lines, height=HEIGHT)
 
 
 def pieces(passage: Passage) -> list[Piece]:

@@ -7,7 +7,7 @@ be; a smaller vocabulary is the beginning of that list.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -67,17 +67,26 @@ def curve(train: str, learnt: Sequence[LearntMerge]) -> tuple[list[int], list[in
 
 def merge_table(learnt: Sequence[LearntMerge], size: int) -> pd.DataFrame:
     """The merges of a vocabulary of this size, the latest first."""
-    kept = learnt[: size - BYTES]
+    used = learnt[: size - BYTES]
     return pd.DataFrame(
         {
-            "merge": range(len(kept), 0, -1),
+            "merge": range(len(used), 0, -1),
             **{
-                name: [marked(show_token(getattr(merge, name))) for merge in reversed(kept)]
+                name: [marked(show_token(getattr(merge, name))) for merge in reversed(used)]
                 for name in ("left", "right", "token")
             },
-            "found": [merge.count for merge in reversed(kept)],
+            "found": [merge.count for merge in reversed(used)],
         }
     )
+
+
+@kept(64)
+def _drawn(train: str, size: int) -> tuple[pd.DataFrame, Any]:
+    """A vocabulary of this size: its merges as a table, and where it stands among all sizes as a figure."""
+    learnt = merges(train)
+    curve_of_all = curve(train, learnt)
+    figure = compression_curve(*curve_of_all, len(train), size, {"GPT-2": _gpt2_tokens(train)})
+    return merge_table(learnt, size), figure
 
 
 def beginning(train: str, learnt: Sequence[LearntMerge], size: int) -> list[Span]:
@@ -103,12 +112,13 @@ def learn(part: Part) -> int | None:
         size = st.slider(
             "Vocabulary size", sizes[0], sizes[-1], min(FIRST_SIZE, sizes[-1]), key=f"bpe_size_{sizes[-1]}"
         )
-        st.dataframe(merge_table(learnt, size), hide_index=True, height=250, key="bpe_merges")
+        table, figure = _drawn(part.train, size)
+        st.dataframe(table, hide_index=True, height=250, key="bpe_merges")
     count, characters = tokens[sizes.index(size)], len(part.train)
     with right:
         charts.draw(
             st,
-            compression_curve(sizes, tokens, characters, size, {"GPT-2": _gpt2_tokens(part.train)}),
+            figure,
             key="bpe_curve",
             alt=f"With {size:,} tokens in the vocabulary the text takes {count:,} tokens.",
         )

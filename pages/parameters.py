@@ -50,7 +50,7 @@ figure_side, number_side = st.columns([3, 2], gap="medium")
 with figure_side:
     charts.draw(
         st,
-        parameter_treemap(table, height=390),
+        ledger.treemap(config),
         key="parameters_treemap",
         alt=f"Treemap of {total:,} parameters: " + ", ".join(f"{part} {count:,}" for part, count in groups.items()),
     )

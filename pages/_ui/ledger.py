@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from gptcore.config import MODEL_PRESETS, GPTConfig, TrainConfig
+from gptcore.figures.ledger import parameter_treemap
 from gptcore.figures.sizes import true_scale
 from gptcore.machine import MIB, memory_limit
 from gptcore.parameters import (
     count_parameters,
     memory_factors,
+    parameter_table,
     part_groups,
     training_memory,
     well_known_counts,
 )
 from gptcore.runs.queue import PROCESS_BYTES
 from pages._ui import charts, resources, shape, thread
+from pages._ui.kept import kept
 
 GIB = 2**30
+HEIGHT = 390  # of the treemap, pixels
 SHORT_CONTEXT, LONG_CONTEXT = 256, 1024  # the book trains with the one, GPT-2 was published with the other
 OURS = ("class", "pocket")  # made for this program; all other presets are models that somebody wrote about
+_well_known = kept(1)(well_known_counts)
 COLUMNS = {
     "count": st.column_config.NumberColumn("parameters", format="localized"),
     "share": st.column_config.NumberColumn("share", format="%.3f %%"),
 }
+
+
+@kept(64)
+def treemap(config: GPTConfig) -> Any:
+    """The figure of a model's parameters."""
+    return parameter_treemap(parameter_table(config), height=HEIGHT)
 
 
 def parts(groups: dict[str, int]) -> None:
@@ -62,7 +74,7 @@ def switches(config: GPTConfig, total: int) -> None:
 def sizes_people_give(config: GPTConfig, total: int, key: str) -> None:
     """The counts that people meet for "the same" model, and buttons that move the switches to them."""
     st.markdown("**Why do people say 124 M, 163 M, 162 M, 117 M, 85 M?** The same blocks, counted with other switches.")
-    known = well_known_counts()
+    known = _well_known()
     st.table(
         pd.DataFrame(
             {
@@ -96,11 +108,7 @@ def _way(config: GPTConfig, total: int, to: GPTConfig | None) -> str:
 
 def side_by_side(config: GPTConfig) -> None:
     """The models that the sources name, and the one on screen, as squares on one scale."""
-    presets = {name: preset for name, preset in MODEL_PRESETS.items() if name not in OURS}
-    models = {name: part_groups(preset) for name, preset in presets.items()}
-    if config not in presets.values():
-        models = {"this model": part_groups(config)} | models
-    totals = {name: sum(groups.values()) for name, groups in models.items()}
+    figure, totals = _scale(config)
     largest, smallest = (choose(totals, key=totals.__getitem__) for choose in (max, min))
     st.markdown(
         f"**At true scale.** Each area is a model's parameters: {largest} has "
@@ -108,10 +116,26 @@ def side_by_side(config: GPTConfig) -> None:
     )
     charts.draw(
         st,
-        true_scale(models),
+        figure,
         key="parameters_scale",
         alt="Models as squares: " + ", ".join(f"{name} {total:,}" for name, total in totals.items()) + " parameters.",
     )
+
+
+class _Scale(NamedTuple):
+    """Models as squares, and the parameters of each."""
+
+    figure: Any
+    totals: dict[str, int]
+
+
+@kept(64)
+def _scale(config: GPTConfig) -> _Scale:
+    presets = {name: preset for name, preset in MODEL_PRESETS.items() if name not in OURS}
+    models = {name: part_groups(preset) for name, preset in presets.items()}
+    if config not in presets.values():
+        models = {"this model": part_groups(config)} | models
+    return _Scale(true_scale(models), {name: sum(groups.values()) for name, groups in models.items()})
 
 
 def training_step(config: GPTConfig, training: TrainConfig) -> None:

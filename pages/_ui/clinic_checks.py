@@ -101,9 +101,7 @@ def _curve(shown: Shown, key: str) -> None:
     else:
         last = shown.curve.evaluated.iloc[-1]
         alt = f"Training loss {last['train_loss']:.3f} and validation loss {last['val_loss']:.3f} at the end."
-        charts.draw(
-            st, trials.case_figure(shown.rows, shown.lines, height=HEIGHT + 60), key=f"clinic_card_{key}", alt=alt
-        )
+        charts.draw(st, trials.drawn(shown, height=HEIGHT + 60).figure, key=f"clinic_card_{key}", alt=alt)
 
 
 def _start(shown: Shown) -> _Said:

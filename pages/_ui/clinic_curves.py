@@ -9,7 +9,6 @@ from typing import Any
 import streamlit as st
 
 from gptcore import diagnosis, gallery
-from gptcore.figures.clinic import cut_off
 from gptcore.gallery import CASES, Case
 from gptcore.recordings import Plan
 from gptcore.runs.store import Run
@@ -24,10 +23,10 @@ CHANGED: dict[str, Any] = {"no-mask": UnmaskedSelfAttention.forward, "softmax-tw
 
 def _draw(shown: Shown, key: str, alt: str, without: Shown | None = None) -> None:
     """The curve; where a part of it lies beyond the figure, how far."""
-    figure = trials.case_figure(shown.rows, shown.lines, None if without is None else without.rows)
-    charts.draw(st, figure, key=key, alt=alt)
-    if (beyond := cut_off(shown.rows, shown.lines)) is not None:
-        st.caption(f"The figure ends at twice the highest line; the curve goes on up to {beyond:,.0f}.")
+    drawn = trials.drawn(shown, without)
+    charts.draw(st, drawn.figure, key=key, alt=alt)
+    if drawn.beyond is not None:
+        st.caption(f"The figure ends at twice the highest line; the curve goes on up to {drawn.beyond:,.0f}.")
 
 
 def _in_words(shown: Shown) -> str:
@@ -51,7 +50,7 @@ def own() -> None:
         st.info(f"This run is {run.status['state']} and has not been evaluated yet: there is no curve to judge.")
         st.page_link(frame.page_file("training"), label="To the training page", icon=":material/show_chart:")
         return
-    found, suspects = diagnosis.examine(shown.curve), diagnosis.suspects(shown.curve)
+    found, suspects = trials.judged(shown)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _draw(shown, "clinic_own", _in_words(shown))

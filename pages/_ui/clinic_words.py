@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from gptcore import diagnosis, gallery, overfitting
+from gptcore import gallery, overfitting
 from gptcore.diagnosis import Finding, Rule
-from pages._ui import frame, replay
+from pages._ui import frame, replay, trials
 from pages._ui.trials import Shown
 
 OTHER_NAMES = {"same-text": "the training text as validation text", "unfinished": "nothing wrong, and not there yet"}
@@ -164,7 +164,7 @@ def _softmax_twice(shown: Shown) -> str:
 
 
 def _dropout(shown: Shown) -> str:
-    finding = diagnosis.examine(shown.curve).get("dropout")
+    finding = trials.judged(shown).found.get("dropout")
     above = "" if finding is None else f" Here the batches lie {finding.value:.2f} nats above the evaluations."
     return (
         f"With {shown.drop_rate:.0%} dropout a batch is harder than an evaluation, so the training curve should lie "

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 from filelock import Timeout
 
+from gptcore import diagnosis
 from gptcore.config import TrainConfig, to_json
 from gptcore.corpora import load_text
 from gptcore.diagnosis import Curve, Levels
 from gptcore.figures import clinic
 from gptcore.recordings import Plan, load
 from gptcore.runs import queue, requests
+from gptcore.runs.files import Stamp, stamp_of
 from gptcore.runs.store import Run
 from pages._ui import frame, owner, replay, resources, teaching, thread
-
-# A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
-case_figure = st.cache_resource(max_entries=64, show_spinner=False)(clinic.case_figure)
+from pages._ui.kept import kept
 
 POLL_SECONDS = 2.0  # thirty students share one server
+HEIGHT = 340  # of a figure, pixels
+WRITTEN = ("status.json", "metrics.jsonl", "samples.jsonl")
 REFUSED = "trials_refused"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # the one object of each curve is a key for what is made of it
 class Shown:
     """A curve on screen.
 
@@ -65,6 +69,34 @@ class Shown:
         return bool((self.rows["train_loss"].notna() & (self.rows["step"] >= 0)).any())
 
 
+class Drawn(NamedTuple):
+    """A curve's figure, and the loss up to which the curve goes on where the figure ends below it."""
+
+    figure: Any
+    beyond: float | None
+
+
+@kept(64)  # a class looks at the same few: drawing one takes tens of milliseconds
+def drawn(shown: Shown, without: Shown | None = None, height: int = HEIGHT) -> Drawn:
+    """A curve as a figure, beside the one without the mistake where that is given."""
+    figure = clinic.case_figure(shown.rows, shown.lines, None if without is None else without.rows, height)
+    return Drawn(figure, clinic.cut_off(shown.rows, shown.lines))
+
+
+class Judged(NamedTuple):
+    """What each rule says of a curve, and which curves of the gallery it is like."""
+
+    found: dict[diagnosis.Rule, diagnosis.Finding]
+    suspects: list[str]
+
+
+@kept(64)
+def judged(shown: Shown) -> Judged:
+    """A curve held to the rules."""
+    return Judged(diagnosis.examine(shown.curve), diagnosis.suspects(shown.curve))
+
+
+@kept(32)
 def recorded(plan: Plan) -> Shown:
     """The recording of a plan that comes with the program."""
     found = load(plan.name)
@@ -77,7 +109,17 @@ def recorded(plan: Plan) -> Shown:
 
 
 def of_run(run: Run) -> Shown:
-    """A run as it stands."""
+    """A run as it stands; the same object until something is written into its folder."""
+    return _of_run(run, tuple(_stamp(run.folder / name) for name in WRITTEN))
+
+
+def _stamp(file: Path) -> Stamp | None:
+    return stamp_of(file.stat()) if file.exists() else None
+
+
+@kept(64)
+def _of_run(run: Run, stamps: tuple[Stamp | None, ...]) -> Shown:
+    del stamps  # part of the key only
     last = run.samples()[-1:] if run.train_config.sample_tokens else []
     lines = resources.reference_lines(run.text.text, run.train_config)
     said = (last[0]["prompt"], last[0]["text"]) if last else None

@@ -38,7 +38,10 @@ def _seeds(run: Run) -> None:
     rows, unlike = resources.metrics(run), seeds.differences(run.text, run.model_config, run.train_config)
     compared = not unlike and bool(rows["step"][rows["val_loss"].notna()].isin(band["step"]).any())
     charts.draw(
-        st, seed_band(band, rows if compared else None), key="chance_seeds", alt=_in_words(band, with_own=compared)
+        st,
+        seed_band(band, rows) if compared else _drawn_band(),
+        key="chance_seeds",
+        alt=_in_words(band, with_own=compared),
     )
     if compared:
         st.markdown(verdict(seeds.is_inside(rows, band)))
@@ -53,6 +56,12 @@ def _seeds(run: Run) -> None:
 def _band() -> pd.DataFrame:
     """Where the recorded seeds lie; the recordings come with the program, so this is worked out once."""
     return seeds.band([recordings.load(plan.name).metrics for plan in seeds.PLANS])
+
+
+@kept(1)
+def _drawn_band() -> Any:
+    """The figure of the recorded band alone."""
+    return seed_band(_band(), None)
 
 
 def verdict(placed: Placed) -> str:

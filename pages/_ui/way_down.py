@@ -5,7 +5,7 @@ A share is looked at in the recorded run, or in the student's own where the thre
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -17,6 +17,7 @@ from gptcore.language import FLOOR, the_entropies
 from gptcore.runs import requests
 from gptcore.runs.store import Run
 from pages._ui import charts, locks, owner, resources, run_state, teaching, thread
+from pages._ui.kept import kept
 
 POLL_SECONDS = 1.5  # as often as the training page looks
 HEIGHT = 340  # pixels of both charts
@@ -50,6 +51,8 @@ class Looked(NamedTuple):
 def own() -> Run | None:
     """The thread's run, where it is one of this lesson: text and settings of a recorded one."""
     run = thread.run()
+    if thread.is_recorded(run):  # asked a dozen times for one drawing
+        return None
     share = run.train_config.train_share
     plan = floor.plan(share)
     asked = (run.config["text"]["key"], run.model_config, run.train_config)
@@ -82,6 +85,7 @@ def look(share: float) -> Looked:
     return Looked(share, floor.recorded(share).metrics, None)
 
 
+@kept(8)
 def lines(share: float) -> dict[str, float]:
     """The levels that a curve of this share is measured by, the floor last."""
     return resources.reference_lines(load_text(LANGUAGE).text, floor.plan(share).training)
@@ -119,28 +123,39 @@ def _draw(share: float, known: _Stand | None) -> None:
 
 
 def _curves(looked: Looked) -> None:
-    others = {f"{other:.0%}": floor.recorded(other).metrics for other in floor.SHARES if other != looked.share}
-    if looked.run is not None:
-        others = {"recorded": floor.recorded(looked.share).metrics, **others}
-    levels = {name: level for name, level in lines(looked.share).items() if name != "counting tokens:"}
-    last = looked.rows[looked.rows["val_loss"].notna()].iloc[-1]
+    levels, last = _levels(looked.share), looked.rows[looked.rows["val_loss"].notna()].iloc[-1]
     charts.draw(
         st,
-        share_curves(others, looked.rows, looked.name, levels, height=HEIGHT),
+        _recorded(looked.share) if looked.run is None else _figure(looked),
         key="floor_curves",
         alt=f"Learning curves on {looked.name}: at step {last['step']:,.0f} the training loss is "
         f"{last['train_loss']:.2f} and the validation loss {last['val_loss']:.2f}; the floor is {levels[FLOOR]:.2f}.",
     )
 
 
+def _levels(share: float) -> dict[str, float]:
+    return {name: level for name, level in lines(share).items() if name != "counting tokens:"}
+
+
+@kept(8)
+def _recorded(share: float) -> Any:
+    """The figure of a recorded share."""
+    return _figure(Looked(share, floor.recorded(share).metrics, None))
+
+
+def _figure(looked: Looked) -> Any:
+    others = {f"{other:.0%}": floor.recorded(other).metrics for other in floor.SHARES if other != looked.share}
+    if looked.run is not None:
+        others = {"recorded": floor.recorded(looked.share).metrics, **others}
+    return share_curves(others, looked.rows, looked.name, _levels(looked.share), height=HEIGHT)
+
+
 def _lowest() -> None:
-    least = the_entropies()
-    model = [floor.lowest(look(share).rows) for share in floor.SHARES]
+    model = tuple(floor.lowest(look(share).rows) for share in floor.SHARES)
     pairs = [lines(share)[PAIRS] for share in floor.SHARES]
-    reached = {"the model at its best": model, f"counting pairs (at best {least.one:.2f})": pairs}
     charts.draw(
         st,
-        lowest_by_share(floor.SHARES, reached, least.one, {FLOOR: least.floor}, height=HEIGHT),
+        _reached(model),
         key="floor_lowest",
         alt="Best validation loss by share of the text: "
         + ", ".join(
@@ -148,3 +163,11 @@ def _lowest() -> None:
             for share, best, count in zip(floor.SHARES, model, pairs, strict=True)
         ),
     )
+
+
+@kept(32)
+def _reached(model: tuple[float, ...]) -> Any:
+    """The figure of how low each share came."""
+    least, pairs = the_entropies(), [lines(share)[PAIRS] for share in floor.SHARES]
+    reached = {"the model at its best": model, f"counting pairs (at best {least.one:.2f})": pairs}
+    return lowest_by_share(floor.SHARES, reached, least.one, {FLOOR: least.floor}, height=HEIGHT)

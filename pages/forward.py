@@ -5,7 +5,7 @@ import streamlit as st
 from gptcore import forward
 from gptcore.config import MODEL_PRESETS
 from gptcore.dropout import dropout_losses
-from gptcore.figures.bars import next_token_bars, percent
+from gptcore.figures.bars import percent
 from gptcore.model import attention_step_by_step
 from gptcore.sampling import next_token_table
 from pages._ui import attention, charts, chips, forward_pass, forward_steps, forward_views, frame, quiz
@@ -85,7 +85,7 @@ with map_side:
 with answer_side:
     charts.draw(
         st,
-        next_token_bars(table, shown=8, height=330).update_layout(margin_r=44),  # room for the longest bar's label
+        forward_pass.bars(seen),
         key="forward_bars",
         alt=f"Probabilities of the next token; the likeliest has {table['probability'].max():.1%}.",
     )

@@ -7,7 +7,7 @@ one core: on more, beside other work, the same pass took eight times as long, wa
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gptcore import forward
 from gptcore.config import GPTConfig, SamplingConfig
 from gptcore.corpora import CATALOGUE, OWN_STORY
+from gptcore.figures.bars import next_token_bars
 from gptcore.forward import Stages, Trace
 from gptcore.one_step import alone
 from gptcore.sampling import next_token_table
@@ -140,9 +141,17 @@ def _stages(voice: Voice, version: float, ids: tuple[int, ...], layer: int) -> S
         return forward.stages_of(model, seen, layer)
 
 
+@kept(PASSES_KEPT)
 def next_tokens(seen: Pass) -> pd.DataFrame:
     """The frame of ``sampling.next_token_table`` for what follows the last token, nothing cut."""
     return next_token_table(trace(seen).logits, resources.speak(seen.voice)[1], SamplingConfig())
+
+
+@kept(64)
+def bars(seen: Pass) -> Any:
+    """The figure of the likeliest tokens after the last one."""
+    figure = next_token_bars(next_tokens(seen), shown=8, height=330)
+    return figure.update_layout(margin_r=44)  # room for the longest bar's label
 
 
 def lens(seen: Pass, at: int) -> pd.DataFrame:

@@ -7,6 +7,7 @@ Through all of it one token is followed.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from gptcore.figures.theme import marked
 from gptcore.forward import Stages
 from pages._ui import charts, forward_pass, frame
 from pages._ui.forward_pass import Pass
+from pages._ui.kept import kept
 
 Vector = NDArray[np.float32]
 
@@ -61,9 +63,16 @@ def name(token: str) -> str:
 
 
 def _strips(rows: dict[str, Vector], key: str, alt: str) -> None:
+    lengths = ", ".join(f"{n} {length(rows[n]):.2f}" for n in rows)
     charts.draw(
-        st, vector_strips(rows), key=key, alt=f"{alt}: " + ", ".join(f"{n} {length(rows[n]):.2f}" for n in rows)
+        st, _drawn(tuple(rows), tuple(row.tobytes() for row in rows.values())), key=key, alt=f"{alt}: {lengths}"
     )
+
+
+@kept(64)
+def _drawn(names: tuple[str, ...], vectors: tuple[bytes, ...]) -> Any:
+    """The figure of such vectors; their bytes are its key."""
+    return vector_strips({n: np.frombuffer(row, np.float32) for n, row in zip(names, vectors, strict=True)})
 
 
 def _embeddings(seen: Pass, at: int) -> None:

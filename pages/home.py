@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from gptcore.config import SamplingConfig
 from gptcore.corpora import OWN_STORY
 from gptcore.figures import theme
 from gptcore.figures.bars import next_token_bars
@@ -11,7 +10,7 @@ from gptcore.overfitting import phase
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
-from pages._ui import charts, frame, locks, resources, startup, teach, thread, time_machine, tour
+from pages._ui import charts, frame, likeliest, locks, resources, startup, teach, thread, time_machine, tour
 
 frame.lesson("home")
 BARS = 5  # of each passage: the box below should not lie too deep
@@ -33,20 +32,19 @@ def next_token() -> None:
             persist_state="session",
         )
         try:
-            table = resources.next_tokens(POCKET, prompt or "", SamplingConfig())
+            expected = likeliest.after(POCKET, prompt or "", theme.POCKET, height=330)
         except ValueError as error:
             frame.refuse(error)
             return
-        choices = resources.effective_choices(table)
         st.markdown(
-            f"Live: its first guess gets {table['probability'].max():.1%}; over all {len(table):,} tokens it is as "
-            f"unsure as among **{choices:,.0f}** equally likely ones."
+            f"Live: its first guess gets {expected.first:.1%}; over all {expected.tokens:,} tokens it is as "
+            f"unsure as among **{expected.choices:,.0f}** equally likely ones."
         )
     charts.draw(
         right,
-        next_token_bars(table, colour=theme.POCKET, height=330),
+        expected.figure,
         key="home_bars",
-        alt=f"The ten likeliest next tokens; the first has {table['probability'].max():.1%}.",
+        alt=f"The ten likeliest next tokens; the first has {expected.first:.1%}.",
     )
 
 

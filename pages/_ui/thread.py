@@ -142,8 +142,8 @@ def links() -> list[Link]:
     mine, shape = run(), model()
     counts = resources.text_counts(text().text, shape.context_length, mine.train_config)
     rows = resources.metrics(mine)
-    evaluated = rows[rows["val_loss"].notna()] if len(rows) else rows
-    loss = f"loss {evaluated['val_loss'].iloc[-1]:.2f}" if len(evaluated) else "no loss yet"
+    evaluated = rows["val_loss"].dropna()
+    loss = f"loss {evaluated.iloc[-1]:.2f}" if len(evaluated) else "no loss yet"
     if mine.config["text"]["sha256"] != text().sha256:  # another text was chosen since
         loss = "not trained yet"
     elif is_recorded(mine):

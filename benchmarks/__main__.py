@@ -24,10 +24,10 @@ from benchmarks import (
     memorization,
     memory,
     next_token,
-    pages,
     paint,
     presets,
     queue_simulation,
+    reruns,
     results,
     runs,
     steps,
@@ -49,6 +49,7 @@ COMPARED: dict[str, Callable[[], list[results.Row]]] = {
     "runs": runs.measure,
     "classroom": classroom.measure,
     "crowds-alone": lesson.alone,
+    "reruns": reruns.measure,
     "lesson": lesson.measure,
     "cloud": cloud.measure,
     "cluster": cluster.measure,
@@ -58,7 +59,6 @@ UNASKED = {
 }  # minutes each
 OTHERS = {
     "memory": memory.main,
-    "pages": pages.main,
     "dispatching": dispatching.main,
     "queue_simulation": queue_simulation.main,
     "memorization": memorization.main,

@@ -72,6 +72,12 @@ class Server:
         """Bytes that all of them hold together: what several share counts once (PSS), as a container counts it."""
         return sum(map(_held, self.family()))
 
+    def core_seconds(self) -> float:
+        """Seconds of a core that the server itself has used; finer than hundredths where the system tells."""
+        if sys.platform == "linux":
+            return time.clock_gettime(~self.process.pid << 3 | 2)  # another process's clock: clock_getcpuclockid(3)
+        return sum(self.process.cpu_times()[:2])
+
     def train(self) -> Run:
         """A run of the class preset that does not end by itself while something is measured; it has begun.
 

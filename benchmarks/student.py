@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ class Student:
         chart: What a screen reader is told of the last chart.
         faults: Exceptions that the page showed.
         answers: Seconds that the server took for each poll.
+        parts: Elements of each kind, and blocks, that the last answer drew.
     """
 
     port: int
@@ -45,6 +47,9 @@ class Student:
     chart: str = ""
     faults: list[str] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
+    parts: Counter[str] = field(default_factory=Counter)
+    _known: dict[str, ForwardMsg] = field(default_factory=dict)
+    _kept: dict[str, ForwardMsg] = field(default_factory=dict)
     _fragments: dict[str, float] = field(default_factory=dict)
     _hash: str = ""
     _socket: Any = None
@@ -104,7 +109,10 @@ class Student:
             self._fragments.clear()
         if pressed:
             message.rerun_script.widget_states.widgets.append(WidgetState(id=pressed, trigger_value=True))
+        self._known, self._kept = self._kept, self._kept if fragment else {}
+        message.rerun_script.cached_message_hashes.extend(self._known)
         self.captions.clear()
+        self.parts.clear()
         await self._socket.send(message.SerializeToString())
         while not self._read(await asyncio.wait_for(self._socket.recv(), ANSWER_SECONDS)):
             pass
@@ -112,6 +120,10 @@ class Student:
     def _read(self, raw: bytes) -> bool:
         """Note one message; whether it was the last of an answer."""
         message = ForwardMsg.FromString(raw)
+        if message.WhichOneof("type") == "ref_hash":  # a large message that is here from the last time, as a browser's
+            message = self._known[message.ref_hash]
+        if message.metadata.cacheable and self._kept is not self._known:  # what polls bring is another each time
+            self._kept[message.hash] = message
         kind = message.WhichOneof("type")
         if kind == "navigation":
             self._hash = message.navigation.page_script_hash
@@ -119,6 +131,8 @@ class Student:
             self._fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             self._note(message.delta.new_element)
+        elif kind == "delta" and message.delta.WhichOneof("type") == "add_block":
+            self.parts["block"] += 1
         if kind != "script_finished":
             return False
         if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
@@ -127,6 +141,7 @@ class Student:
 
     def _note(self, element: Any) -> None:
         kind = element.WhichOneof("type")
+        self.parts[kind] += 1
         if kind == "button":
             self.buttons.add(element.button.id)
         elif kind == "markdown":

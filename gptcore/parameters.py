@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from math import prod, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,6 +84,7 @@ def parameter_table(config: GPTConfig) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["part", "shape", "formula", "count"])
 
 
+@lru_cache(256)  # pages ask for the same few shapes again and again
 def count_parameters(config: GPTConfig) -> int:
     """How many numbers a model of this shape learns.
 

@@ -119,10 +119,10 @@ def side_by_side(chosen: Sequence[Offer]) -> list[Compared]:
         with suppress(FileNotFoundError):
             run = look(offer)
             is_taken = run.name in {other.name for other in runs}
-            runs.append(replace(run, name=f"{run.name} {len(runs) + 1}") if is_taken else run)
+            runs.append(_named(run, f"{run.name} {len(runs) + 1}") if is_taken else run)
     texts = [run.sha256 for run in runs]
     usual = max(texts, key=texts.count, default="")
-    return [run if run.sha256 == usual else replace(run, name=f"{run.name} · {_short(run.text)}") for run in runs]
+    return [run if run.sha256 == usual else _named(run, f"{run.name} · {_short(run.text)}") for run in runs]
 
 
 def _short(title: str) -> str:
@@ -130,17 +130,28 @@ def _short(title: str) -> str:
 
 
 def look(offer: Offer) -> Compared:
-    """A run as it stands now.
+    """A run as it stands now; the same object until something is written into its folder.
 
     Raises:
         FileNotFoundError: It was deleted in this instant.
     """
     source = offer.source
     if isinstance(source, Recording):
-        return replace(_recorded(source.plan.name), name=offer.name)
+        return _named(_recorded(source.plan.name), offer.name)
+    return _named(_of_run(source, resources.written(source)), offer.name)
+
+
+@kept(256)
+def _named(run: Compared, name: str) -> Compared:
+    return replace(run, name=name)
+
+
+@kept(128)
+def _of_run(source: Run, written: resources.Written) -> Compared:
+    del written  # part of the key only
     config = source.config
     return Compared(
-        name=offer.name,
+        name=source.id,
         text=_title(source),
         sha256=config["text"]["sha256"],
         model=_shape(source.folder),

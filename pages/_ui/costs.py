@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +15,7 @@ from gptcore.estimate import machine_speed, rule_of_thumb, run_seconds, step_ope
 from gptcore.parameters import count_parameters
 from gptcore.runs.store import Run
 from pages._ui import resources, thread
+from pages._ui.kept import kept
 from pages._ui.resources import TextCounts
 
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -72,6 +74,31 @@ def _timed(run: Run, name: str, kind: costs.Kind) -> list[Training]:
     return [Training(name, tokens, seconds, None, kind, source)]
 
 
+class _Trainings(NamedTuple):
+    """A table of trainings as it is shown, and how long a pass takes here and on one graphics card, in words."""
+
+    shown: pd.DataFrame
+    here: str
+    card: str
+
+
+@kept(64)
+def _trainings(rows: tuple[Training, ...]) -> _Trainings:
+    table = costs.how_long(rows)
+    passes = table.set_index("run")["one_pass"]
+    shown = {
+        "training": table["run"],
+        "time": table["seconds"].map(_said),
+        "tokens": table["tokens"],
+        "a second": table["tokens_per_second"].map(_counted),
+        "10 billion tokens": table["one_pass"].map(_said),
+        "dollars": table["dollars"].map(_counted),
+        "figures are": table["kind"],
+        "source": table["source"],
+    }
+    return _Trainings(pd.DataFrame(shown), costs.duration(passes[costs.HERE]), costs.duration(passes.iloc[2]))
+
+
 def how_long(config: GPTConfig, training: TrainConfig) -> None:
     """One table: how long, what cost."""
     speed, text = machine_speed(), thread.text()
@@ -89,27 +116,14 @@ def how_long(config: GPTConfig, training: TrainConfig) -> None:
         source = f"{steps:,} updates of {training.batch_size} windows, at the same measured speed"
         seconds = run_seconds(config, training, steps, speed)
         here.append(Training("the model above on your text", tokens, seconds, None, "computed", source))
-    table = costs.how_long([*rows[:3], *here, *rows[3:]])
-    passes = table.set_index("run")["one_pass"]
-    mine, card = passes[costs.HERE], passes.iloc[2]
+    table = _trainings((*rows[:3], *here, *rows[3:]))
     st.markdown(
         f"**How long, and what cost?** At the speed of this machine one pass over 10 billion tokens with the book's "
-        f"model would take {costs.duration(mine)}; with one graphics card at its published speed "
-        f"{costs.duration(card)}. That is why the book goes on with OpenAI's weights."
+        f"model would take {table.here}; with one graphics card at its published speed "
+        f"{table.card}. That is why the book goes on with OpenAI's weights."
     )
     st.dataframe(
-        pd.DataFrame(
-            {
-                "training": table["run"],
-                "time": table["seconds"].map(_said),
-                "tokens": table["tokens"],
-                "a second": table["tokens_per_second"].map(_counted),
-                "10 billion tokens": table["one_pass"].map(_said),
-                "dollars": table["dollars"].map(_counted),
-                "figures are": table["kind"],
-                "source": table["source"],
-            }
-        ),
+        table.shown,
         hide_index=True,
         column_config={
             "tokens": st.column_config.NumberColumn(format="compact", width=60),

@@ -21,6 +21,7 @@ from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, Precision, S
 from gptcore.corpora import Text
 from gptcore.language import floor_line
 from gptcore.memorization import CopiedSpan, CopyIndex
+from gptcore.runs.files import Stamp, stamp_of
 from gptcore.runs.store import Run
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
 from gptcore.windows import WindowCounts, open_parts, seal_text, window_counts
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 METRIC_COLUMNS = ["step", "epoch", "tokens_seen", "batch_loss", "grad_norm", "lr", "seconds", "train_loss", "val_loss"]
 METRIC_TYPES = {name: "int64" if name in ("step", "epoch", "tokens_seen") else "float64" for name in METRIC_COLUMNS}
 MODELS_KEPT = 4
+Written = tuple[Stamp | None, ...]
 CHUNK_BYTES = 2**23  # of metrics read at once: a million lines would fill a gigabyte on the way
 
 
@@ -132,6 +134,12 @@ def _followed(folder: Path) -> _Followed:
 def metrics(run: Run) -> pd.DataFrame:
     """A run's metric rows as a frame, shared by everybody; empty before the first update."""
     return _followed(run.folder).with_epochs()
+
+
+def written(run: Run) -> Written:
+    """Changes whenever something is written into a run's folder: part of the key of what is made of it."""
+    files = (run.folder / name for name in ("status.json", "metrics.jsonl", "samples.jsonl"))
+    return tuple(stamp_of(file.stat()) if file.exists() else None for file in files)
 
 
 @kept(32)

@@ -11,15 +11,12 @@ import streamlit as st
 from gptcore import comparison
 from gptcore.baselines import uniform_loss
 from gptcore.comparison import Compared, cuts
-from gptcore.figures import comparison as figures
-from gptcore.figures.comparison import AXES, Axis, Shown
+from gptcore.figures.comparison import AXES, Axis, Shown, comparison_curves
 from pages._ui import charts, compared, frame, shape
 from pages._ui import settings as controls
 from pages._ui.compared import Offer
+from pages._ui.kept import kept
 from pages._ui.live import POLL_SECONDS
-
-# A class looks at the same few charts: drawing one takes tens of milliseconds, looking it up takes two.
-comparison_curves = st.cache_resource(max_entries=64, show_spinner=False)(figures.comparison_curves)
 
 LABELS = controls.LABELS | shape.LABELS | {"text_sha256": "Text's fingerprint", "qkv_bias": "Bias in q, k, v"}
 SMALLEST_SHOWN = 0.0005  # nats; less is 0 in three digits
@@ -65,7 +62,7 @@ def _look(chosen: Sequence[Offer], x: Axis, shown: Shown) -> None:
     runs = compared.side_by_side(chosen)
     if len(runs) < len(chosen):  # deleted under our eyes: the whole page finds others
         st.rerun()
-    found, settings = comparison.results(runs), comparison.differences(runs)
+    found, settings = _compared(tuple(runs))
     _figure(runs, x, shown, _in_words(found, shown))
     _judged(runs)
     _results(found)
@@ -81,12 +78,23 @@ def _look(chosen: Sequence[Offer], x: Axis, shown: Shown) -> None:
 
 
 def _figure(runs: Sequence[Compared], x: Axis, shown: Shown, alt: str) -> None:
-    figure = comparison_curves(compared.evaluated(runs), _vocabularies(runs), x, shown)
+    figure = _curves(tuple(runs), x, shown)
     camera = {"format": st.session_state.get("compare_image", "svg"), "filename": "runs-compared"}
     config = {"displaylogo": False, "toImageButtonOptions": camera}
     charts.draw(st, figure, key="compare_curves", config=config, alt=alt)
     if missing := [run.name for run in runs if x not in run.metrics]:
         st.text(f"Not drawn, because no times were recorded: {', '.join(missing)}")
+
+
+@kept(64)  # a class looks at the same few
+def _compared(runs: tuple[Compared, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What came of the runs, and the settings in which they differ."""
+    return comparison.results(runs), comparison.differences(runs)
+
+
+@kept(64)  # drawing one takes tens of milliseconds
+def _curves(runs: tuple[Compared, ...], x: Axis, shown: Shown) -> Any:
+    return comparison_curves(compared.evaluated(runs), _vocabularies(runs), x, shown)
 
 
 def _in_words(found: pd.DataFrame, shown: Shown) -> str:

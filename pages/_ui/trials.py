@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -22,14 +21,12 @@ from gptcore.diagnosis import Curve, Levels
 from gptcore.figures import clinic
 from gptcore.recordings import Plan, load
 from gptcore.runs import queue, requests
-from gptcore.runs.files import Stamp, stamp_of
 from gptcore.runs.store import Run
 from pages._ui import frame, owner, replay, resources, teaching, thread
 from pages._ui.kept import kept
 
 POLL_SECONDS = 2.0  # thirty students share one server
 HEIGHT = 340  # of a figure, pixels
-WRITTEN = ("status.json", "metrics.jsonl", "samples.jsonl")
 REFUSED = "trials_refused"
 
 
@@ -110,16 +107,12 @@ def recorded(plan: Plan) -> Shown:
 
 def of_run(run: Run) -> Shown:
     """A run as it stands; the same object until something is written into its folder."""
-    return _of_run(run, tuple(_stamp(run.folder / name) for name in WRITTEN))
-
-
-def _stamp(file: Path) -> Stamp | None:
-    return stamp_of(file.stat()) if file.exists() else None
+    return _of_run(run, resources.written(run))
 
 
 @kept(64)
-def _of_run(run: Run, stamps: tuple[Stamp | None, ...]) -> Shown:
-    del stamps  # part of the key only
+def _of_run(run: Run, written: resources.Written) -> Shown:
+    del written  # part of the key only
     last = run.samples()[-1:] if run.train_config.sample_tokens else []
     lines = resources.reference_lines(run.text.text, run.train_config)
     said = (last[0]["prompt"], last[0]["text"]) if last else None

@@ -10,7 +10,7 @@ from gptcore.overfitting import phase
 from gptcore.paths import POCKET_MODEL
 from gptcore.runs.store import Run
 from gptcore.timeline import look_back
-from pages._ui import charts, frame, likeliest, locks, resources, startup, teach, thread, time_machine, tour
+from pages._ui import charts, expected, frame, locks, resources, startup, teach, thread, time_machine, tour
 
 frame.lesson("home")
 BARS = 5  # of each passage: the box below should not lie too deep
@@ -32,19 +32,19 @@ def next_token() -> None:
             persist_state="session",
         )
         try:
-            expected = likeliest.after(POCKET, prompt or "", theme.POCKET, height=330)
+            guess = expected.after(POCKET, prompt or "", theme.POCKET, height=330)
         except ValueError as error:
             frame.refuse(error)
             return
         st.markdown(
-            f"Live: its first guess gets {expected.first:.1%}; over all {expected.tokens:,} tokens it is as "
-            f"unsure as among **{expected.choices:,.0f}** equally likely ones."
+            f"Live: its first guess gets {guess.first:.1%}; over all {guess.tokens:,} tokens it is as "
+            f"unsure as among **{guess.choices:,.0f}** equally likely ones."
         )
     charts.draw(
         right,
-        expected.figure,
+        guess.figure,
         key="home_bars",
-        alt=f"The ten likeliest next tokens; the first has {expected.first:.1%}.",
+        alt=f"The ten likeliest next tokens; the first has {guess.first:.1%}.",
     )
 
 

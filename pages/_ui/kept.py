@@ -44,10 +44,12 @@ def kept(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         answers: Callable[..., _Answer[Any]] = lru_cache(most)(lambda *_, **__: _Answer())
+        one_by_one = threading.Lock()  # else two who ask first would each get an answer of their own
 
         @wraps(function)
         def ask(*args: P.args, **kwargs: P.kwargs) -> R:
-            answer: _Answer[R] = answers(*args, **kwargs)
+            with one_by_one:
+                answer: _Answer[R] = answers(*args, **kwargs)
             return answer.get(lambda: function(*args, **kwargs))
 
         return ask

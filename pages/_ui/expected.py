@@ -11,7 +11,7 @@ from pages._ui.kept import kept
 from pages._ui.resources import Voice
 
 
-class Likeliest(NamedTuple):
+class Expected(NamedTuple):
     """What may come next.
 
     Attributes:
@@ -27,7 +27,7 @@ class Likeliest(NamedTuple):
     choices: float
 
 
-def after(voice: Voice, prompt: str, colour: str, height: int) -> Likeliest:
+def after(voice: Voice, prompt: str, colour: str, height: int) -> Expected:
     """What a voice expects after a prompt, nothing cut.
 
     Raises:
@@ -37,8 +37,8 @@ def after(voice: Voice, prompt: str, colour: str, height: int) -> Likeliest:
 
 
 @kept(64)
-def _after(voice: Voice, version: float, prompt: str, colour: str, height: int) -> Likeliest:
+def _after(voice: Voice, version: float, prompt: str, colour: str, height: int) -> Expected:
     del version  # part of the key only
     table = resources.next_tokens(voice, prompt, SamplingConfig())
     figure = next_token_bars(table, colour=colour, height=height)
-    return Likeliest(figure, float(table["probability"].max()), len(table), resources.effective_choices(table))
+    return Expected(figure, float(table["probability"].max()), len(table), resources.effective_choices(table))

@@ -61,7 +61,7 @@ def class_link(page: Page, from_menu: Arrive) -> str:
     begin = page.get_by_role("button", name=re.compile("Begin (a|another) class"))
     if "another" not in begin.inner_text():
         begin.click()
-    link = page.get_by_test_id("stPopoverBody").locator("code").first
+    link = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode")
     expect(link).to_contain_text("class=")
     parts = urlsplit(link.inner_text())
     page.keyboard.press("Escape")

@@ -14,7 +14,11 @@ from gptcore.address import PORT, network_address, qr_image
 from gptcore.paths import ASSETS
 from pages._ui import present, share
 
-TOGETHER = "<style>.st-key-share_head { flex-wrap: nowrap; }</style>"  # beside a title or beneath it, in one row
+# In one row: beside the title, or beneath it on a telephone.
+TOGETHER = """<style>
+.st-key-share_head { flex-wrap: nowrap; }
+@media (max-width: 640px) { .st-key-lesson-head > :first-child { flex-basis: 100%; } }
+</style>"""
 LINK, CODE = "share_link", "share_code"
 FOLDER = ASSETS / "components"
 ITSELF = ("localhost", "127.0.0.1", "::1")

@@ -157,9 +157,11 @@ def hour(running: Server, students: int, quicker: float = QUICKER, plan: Sequenc
     return Crowd(answers, faults, running.process.memory_info().rss - before), took
 
 
-def _rows(what: str, met: Crowd, most: float | None = GOAL_MS, mib: float | None = GOAL_MIB) -> list[Row]:
+def _rows(
+    what: str, met: Crowd, most: float | None = GOAL_MS, mib: float | None = GOAL_MIB, limit: str = ""
+) -> list[Row]:
     return [
-        Row(f"{what}: 95 of 100 answers within", met.p95, "ms", most=most),
+        Row(f"{what}: 95 of 100 answers within", met.p95, "ms", most=most, limit=limit),
         Row(f"{what}: errors", met.faults, "errors", most=0),
         Row(f"{what}: the server grew by", met.grew / MIB, "MiB", most=mib),
     ]
@@ -175,11 +177,13 @@ def alone() -> list[Row]:
     """The crowds with nothing that trains."""
     with server.running() as running:
         _opened(running)
-        page, _ = heaviest(running)
+        page, cost = heaviest(running)
         rows = []
         for students, times in CROWDS:
             what = f"{students} students x {times} on {page or 'home'}, nothing training"
-            rows += _rows(what, crowd(running, page, students, times), ALONE_MS)
+            busy = students / THINK_SECONDS * cost
+            limit = f"a drawing takes the server {cost * 1e3:.0f} ms, one after the other: {busy:.0%} of its time"
+            rows += _rows(what, crowd(running, page, students, times), ALONE_MS, limit=limit)
         return rows
 
 

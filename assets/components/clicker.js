@@ -1,6 +1,7 @@
 // The keys of a presenter: right and Page Down go on along the thread, left and Page Up go back, Escape leaves; they are
-// also what a clicker sends. R goes to the presenter's own run. A key that belongs to somebody else is left to them: to a field that is being typed in, to
-// a slider, a choice or a chart that has the focus, to an open popover, and to any combination with a modifier.
+// also what a clicker sends. R goes to the presenter's own run. A key that belongs to somebody else is left to them: to
+// a field that is being typed in, to a slider, a choice or a chart that has the focus, to an open popover, and to any
+// combination with a modifier.
 
 const KEYS = { ArrowRight: "next", PageDown: "next", ArrowLeft: "previous", PageUp: "previous", Escape: "leave", r: "run" };
 const OWN_KEYS =
@@ -15,15 +16,18 @@ function belongsToSomebodyElse(event) {
   return event.composedPath().some((place) => place instanceof Element && place.matches(OWN_KEYS));
 }
 
-export default function ({ setTriggerValue }) {
+export default function ({ parentElement, setTriggerValue }) {
+  const place = parentElement.querySelector("i");
   let sent = false; // the page is on its way: a second press before it is there, or has answered, goes nowhere
   const press = (event) => {
     const walk = KEYS[event.key];
     if (!walk || sent || belongsToSomebodyElse(event)) return;
     event.preventDefault();
     sent = true;
+    place.removeAttribute("aria-keyshortcuts");
     setTriggerValue("walk", walk);
   };
   document.addEventListener("keydown", press);
+  place.setAttribute("aria-keyshortcuts", Object.keys(KEYS).join(" ")); // who waits for this is heard
   return () => document.removeEventListener("keydown", press);
 }

@@ -128,7 +128,7 @@ def _opening(held: Held) -> None:
     now = standing(held)
     people, live = len(best_of_each(now.tried)), sum(row.is_live for row in classmates.look().rows)
     st.markdown(
-        f"{len(now.tried)} runs of {people} people count."
+        f"Runs that count: {len(now.tried)}; people who made them: {people}."
         + (f" {live} still train or wait: of these counts what they have reached." if live else "")
     )
     sure = st.checkbox("Open it for good: what is tried afterwards counts no more", key="classroom_challenge_sure")

@@ -199,6 +199,17 @@ def arrive() -> Callable[[Page, Lesson], None]:
 
 
 @pytest.fixture(scope="session")
+def press() -> Callable[[Page, Lesson, str], None]:
+    """Presses a presenter's key on a lesson as soon as keys are heard there: the script that hears them comes last."""
+
+    def press_heard(page: Page, lesson: Lesson, key: str) -> None:
+        expect(page.locator(f".st-key-present_keys_{lesson.key} [aria-keyshortcuts]")).to_be_attached()
+        page.keyboard.press(key)
+
+    return press_heard
+
+
+@pytest.fixture(scope="session")
 def from_menu(arrive: Callable[[Page, Lesson], None]) -> Callable[[Page, Lesson], None]:
     """Opens a lesson by a click in the menu, which a narrow window folds away; some page has to be there already."""
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from pages._ui.frame import CLASSROOM, LESSONS, Lesson
 
 Arrive = Callable[[Page, Lesson], None]
+Press = Callable[[Page, Lesson, str], None]
 Window = Callable[[], Page]
 BY_KEY = {lesson.key: lesson for lesson in (*LESSONS, CLASSROOM)}
 CODE = "an owl at noon"
@@ -147,14 +148,16 @@ def test_a_students_screen_shows_the_numbers_of_the_link_that_the_teacher_copied
     assert student.evaluate(charts) == teacher.evaluate(charts)
 
 
-def test_a_presenters_keys_walk_both_ways_and_leave_a_field_its_own(page: Page, arrive: Arrive) -> None:
+def test_a_presenters_keys_walk_both_ways_and_leave_a_field_its_own(page: Page, arrive: Arrive, press: Press) -> None:
     page.goto("/?present=1")
     arrive(page, BY_KEY["home"])
-    page.keyboard.press("ArrowLeft")  # nothing is before home, and the next key is heard all the same
+    press(page, BY_KEY["home"], "ArrowLeft")  # nothing is before home, and the next key is heard all the same
     arrive(page, BY_KEY["home"])
+    here = "home"
     for key, there in (("ArrowRight", "tokens"), ("PageDown", "bpe"), ("PageUp", "tokens"), ("ArrowRight", "bpe")):
-        page.keyboard.press(key)
+        press(page, BY_KEY[here], key)
         arrive(page, BY_KEY[there])
+        here = there
     field = page.get_by_label("A word, with the space before it", exact=True)
     field.fill("owlish")
     for key in ("ArrowLeft", "ArrowRight", "PageDown", "r", "Escape"):
@@ -164,12 +167,12 @@ def test_a_presenters_keys_walk_both_ways_and_leave_a_field_its_own(page: Page, 
     expect(field).to_have_value("owlishr")
     page.get_by_role("button", name="Back to start").click()
     arrive(page, BY_KEY["home"])
-    page.keyboard.press("Escape")
+    press(page, BY_KEY["home"], "Escape")
     expect(page.get_by_test_id("stSidebar")).to_be_visible()
 
 
 def test_a_presenters_run_stays_in_sight_and_a_class_that_follows_goes_along(
-    window: Window, arrive: Arrive, from_menu: Arrive
+    window: Window, arrive: Arrive, from_menu: Arrive, press: Press
 ) -> None:
     teacher, student = window(), window()
     teach(teacher, arrive)
@@ -190,13 +193,13 @@ def test_a_presenters_run_stays_in_sight_and_a_class_that_follows_goes_along(
         expect(state(page)).to_contain_text("running · step", timeout=MINUTES)
     expect(state(student)).to_contain_text("somebody else's run")
 
-    teacher.keyboard.press("ArrowLeft")
+    press(teacher, BY_KEY["training"], "ArrowLeft")
     expect(teacher.get_by_role("heading", name=BY_KEY["loss"].question)).to_be_visible()
     line = teacher.get_by_text(re.compile(r"Your run: running · step [\d,]+ of 100,000"))
     expect(line).to_be_visible()
     before = line.inner_text()
     expect(line).not_to_have_text(before)
-    teacher.keyboard.press("r")
+    press(teacher, BY_KEY["loss"], "r")
     expect(teacher.get_by_role("heading", name=BY_KEY["training"].question)).to_be_visible()
     expect(state(teacher)).to_contain_text("running · step")
 

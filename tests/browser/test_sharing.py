@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from pages._ui.frame import LESSONS, Lesson
 
 Arrive = Callable[[Page, Lesson], None]
+Press = Callable[[Page, Lesson, str], None]
 BY_KEY = {lesson.key: lesson for lesson in LESSONS}
 
 
@@ -31,12 +32,14 @@ def test_a_link_copied_in_one_browser_shows_the_same_in_another(page: Page, brow
     other.context.close()
 
 
-def test_the_arrow_keys_walk_the_thread_and_escape_leaves(page: Page, arrive: Arrive) -> None:
+def test_the_arrow_keys_walk_the_thread_and_escape_leaves(page: Page, arrive: Arrive, press: Press) -> None:
     page.goto("/bpe?present=1")
     arrive(page, BY_KEY["bpe"])
     expect(page.get_by_test_id("stSidebar")).not_to_be_visible()
+    here = "bpe"
     for key, there in (("ArrowRight", "windows"), ("PageUp", "bpe"), ("ArrowLeft", "tokens")):
-        page.keyboard.press(key)
+        press(page, BY_KEY[here], key)
         arrive(page, BY_KEY[there])
-    page.keyboard.press("Escape")
+        here = there
+    press(page, BY_KEY[here], "Escape")
     expect(page.get_by_test_id("stSidebar")).to_be_visible()

@@ -12,7 +12,7 @@ import copy
 import torch
 
 from benchmarks.results import Row
-from benchmarks.timing import medians, one_thread
+from benchmarks.timing import medians, one_thread, where_time_goes
 from gptcore.config import MODEL_PRESETS, SamplingConfig
 from gptcore.library import load_model, new_model
 from gptcore.paths import POCKET_MODEL
@@ -41,7 +41,8 @@ def measure() -> list[Row]:
             lambda rules=rules: [next_token_table(logits, tokenizer, rules) for _ in range(REPEATS)],
             rounds=ROUNDS,
         )
-        rows.append(Row(f"slider to probabilities, {name}", 1e3 * chosen / REPEATS, "ms", most=1.0))
+        profile = where_time_goes(lambda rules=rules: choose(logits, rules))
+        rows.append(Row(f"slider to probabilities, {name}", 1e3 * chosen / REPEATS, "ms", most=1.0, limit=profile))
         rows.append(Row(f"slider to the full table, {name}", 1e3 * table / REPEATS, "ms", most=6.0))
     return rows + _model()
 

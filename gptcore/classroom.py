@@ -81,10 +81,7 @@ class Register:
     @property
     def key(self) -> str:
         """What the link to this class holds, unguessable; empty where no class has begun."""
-        try:
-            return (self.folder / "key").read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return ""
+        return self._noted("key")
 
     def begin(self) -> None:
         """Begin a class: a new link, and empty seats. Who came by the former link is no member any more."""
@@ -92,17 +89,12 @@ class Register:
         with self._lock:
             self.file.unlink(missing_ok=True)
             (self.folder / "shown").unlink(missing_ok=True)
-            draft = self.folder / ".key.part"
-            draft.write_text(secrets.token_hex(8), encoding="ascii")
-            draft.replace(self.folder / "key")
+            self._note("key", secrets.token_hex(8))
 
     @property
     def shown(self) -> str:
         """Id of the run that the teacher shows to the class; empty where there is none."""
-        try:
-            return (self.folder / "shown").read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return ""
+        return self._noted("shown")
 
     def show(self, run_id: str) -> None:
         """Show a run to the class: every screen that follows goes there.
@@ -110,9 +102,19 @@ class Register:
         Raises:
             OSError: The file can't be written.
         """
-        draft = self.folder / ".shown.part"
-        draft.write_text(run_id, encoding="ascii")
-        draft.replace(self.folder / "shown")
+        self._note("shown", run_id)
+
+    def _noted(self, name: str) -> str:
+        """One line in a file of its own; empty where there is none."""
+        try:
+            return (self.folder / name).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return ""
+
+    def _note(self, name: str, line: str) -> None:
+        draft = self.folder / f".{name}.part"
+        draft.write_text(line, encoding="ascii")
+        draft.replace(self.folder / name)
 
     @property
     def _lock(self) -> FileLock:

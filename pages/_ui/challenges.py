@@ -88,7 +88,7 @@ def _sealed(held: Held) -> None:
     st.subheader("Challenge: who foretells the sealed part best?", anchor=False)
     st.markdown(
         f"The last {terms.sealed_fraction:.0%} of {frame.plain(terms.title)}, {terms.sealed_tokens:,} tokens, is "
-        "sealed until the teacher opens it: no run of the class trains on it or is judged by it, and no number about "
+        "sealed until the teacher opens it: no run that is ranked trains on it or is judged by it, and no number about "
         "it is computed. Until then the lowest validation loss leads; of each person the run counts that has it."
     )
     leaders = best_of_each(now.tried)

@@ -1,7 +1,8 @@
 """The seal of a class's challenge, as it holds where runs are started: which part they leave out, said beforehand.
 
 How to read it: ``carried`` gives settings the seal, for whoever is in the class and trains on the challenge's text;
-``say`` says so. What is left out: the challenge on the board (``challenges``).
+``note`` says so, and ``say`` also whether such a run will be ranked. What is left out: the challenge on the board
+(``challenges``).
 """
 
 from __future__ import annotations
@@ -36,14 +37,21 @@ def carried(text: Text, settings: TrainConfig) -> TrainConfig:
     return settings if terms is None else replace(settings, sealed_fraction=terms.sealed_fraction)
 
 
-def say(text: Text, settings: TrainConfig) -> None:
-    """Say, before a run is started, what it leaves out of its text, and whether it counts."""
+def note(text: Text) -> Terms | None:
+    """Say, before a run is started, what it leaves out of its text for a challenge; its terms, where there is one."""
     terms = terms_for(text)
     if terms is not None:
         st.caption(
             f":material/lock: The last {terms.sealed_fraction:.0%} of this text ({terms.sealed_tokens:,} tokens) is "
             "sealed for the class's challenge: this run neither trains on it nor is judged by it."
         )
+    return terms
+
+
+def say(text: Text, settings: TrainConfig) -> None:
+    """Say what a run leaves out of its text, and whether it counts as it is set."""
+    terms = note(text)
+    if terms is not None:
         if why := mismatch(settings, terms):
             st.warning(f"As it is set, this run will not be ranked: it {frame.plain(why)}.")
     elif settings.sealed_fraction:

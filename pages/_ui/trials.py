@@ -22,7 +22,7 @@ from gptcore.figures import clinic
 from gptcore.recordings import Plan, load
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import frame, owner, replay, resources, teaching, thread
+from pages._ui import frame, owner, replay, resources, sealing, teaching, thread
 from pages._ui.kept import kept
 
 POLL_SECONDS = 2.0  # thirty students share one server
@@ -125,9 +125,14 @@ def _is_usable(run: Run) -> bool:
     return status["state"] not in ("cancelled", "failed") or str(status.get("reason")).startswith("diverged")
 
 
+def _settings(plan: Plan) -> TrainConfig:
+    """A plan's settings as they hold here: within the teacher's limits, and with the seal of the class's challenge."""
+    return sealing.carried(thread.text(), teaching.within(plan.training))
+
+
 def mine(plans: Sequence[Plan]) -> dict[str, Run]:
     """The student's newest run of each plan on the present text, by the plan's name, where there is one."""
-    wanted = {plan.name: (to_json(plan.model), to_json(teaching.within(plan.training))) for plan in plans}
+    wanted = {plan.name: (to_json(plan.model), to_json(_settings(plan))) for plan in plans}
     usual = to_json(TrainConfig())  # a run from before there was some setting had its usual value
     here = {run.id: run for run in thread.store().whole()}  # one look for all of them
     found: dict[str, Run] = {}
@@ -147,7 +152,7 @@ def start(plans: Sequence[Plan], follow: bool = False) -> None:
     try:
         for plan in plans:
             if plan.name not in known:
-                training = teaching.within(plan.training)
+                training = _settings(plan)
                 teaching.check(thread.text(), plan.model, training)
                 run = known[plan.name] = requests.submit(
                     thread.store(), thread.text(), plan.model, training, owner.name()
@@ -181,6 +186,7 @@ def button(label: str, plans: Sequence[Plan], key: str, follow: bool = False) ->
         disabled=len(known) == len(plans),
         width="stretch",
     )
+    sealing.note(thread.text())
     refused()
 
 

@@ -21,7 +21,7 @@ from gptcore.outcome import Measured, Outcome, Place, measure, outcome
 from gptcore.paths import runs_home
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.runs.worker import execute
-from pages._ui import challenges, classmates, frame, owner, teaching, thread, unsealed
+from pages._ui import challenges, classmates, clinic_curves, frame, owner, teaching, thread, unsealed
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 ADA, BEN = "a" * 32, "b" * 32
@@ -135,6 +135,16 @@ def test_a_student_reads_of_the_seal_before_training_and_the_run_carries_it(chal
     click(page, "training_start")
     [run] = RunStore(runs_home())
     assert run.train_config.sealed_fraction == 0.1
+
+
+def test_a_run_of_the_clinic_carries_the_seal_and_is_found_again(challenge: Challenge) -> None:
+    page = visit("clinic", challenge.key, ADA, **{clinic_curves.PART: "Sanity card"})
+    assert any("is sealed for the class's challenge" in box.value for box in page.caption)
+    click(page, "clinic_card_run")
+    runs = list(RunStore(runs_home()))
+    assert runs
+    assert {run.train_config.sealed_fraction for run in runs} == {0.1}
+    assert page.button(key="clinic_card_run").disabled
 
 
 @pytest.mark.parametrize("who", ["a stranger", "on another text", "when it is open"])

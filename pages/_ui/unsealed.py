@@ -177,7 +177,7 @@ def _rise(found: Outcome) -> str:
         )
     return (
         f"{chosen}, {others}. The change of text is the same for all; the {extra.mean:.3f} that the chosen lose on top "
-        f"({chance}) is what choosing the lowest made look better than it is."
+        f"({chance}) {'is' if extra.is_clear else 'may be'} what choosing the lowest made look better than it is."
     )
 
 

@@ -1,7 +1,8 @@
 """Who owns a run: whoever sits at the browser that started it, without a name or a login.
 
 A small component keeps an unguessable token in the browser's own storage and reports it, so that a refresh or a second
-tab is the same owner. Until it has reported, and where a browser keeps nothing, a token of this visit stands in.
+tab is the same owner. Until it has reported, and where a browser keeps nothing, a token of this visit stands in; what
+was begun in its name stays the browser's, which from then on keeps and reports that token beside its own.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from gptcore.runs import requests, sweeping
 from gptcore.runs.store import RunStore, owner_of
 from pages._ui import teaching
 
-BROWSER, VISIT = "owner_browser", "owner_visit"  # tokens, in the session alone
+# In the session alone: what the browser reported (its own token, then those of visits), this visit's token, and that
+# token again once something was begun in its name.
+BROWSER, VISIT, BEGUN = "owner_browser", "owner_visit", "owner_begun"
 RUNS = "owner_runs"
-TOKEN = re.compile(r"[0-9a-f]{32}")
+TOKENS = re.compile(r"[0-9a-f]{32}( [0-9a-f]{32}){0,31}")
 
 _component = st.components.v2.component(
     "glassbox_owner", html="<i hidden></i>\n", js=(ASSETS / "components" / "owner.js").read_text(encoding="utf-8")
@@ -32,10 +35,10 @@ def recognise(key: str = "owner") -> None:
     Its answer comes at once and draws this part again, and the page only where it makes a difference: most browsers
     that open a page have nothing here yet, and a whole class opens it at one moment.
     """
-    reported = _component(
-        data={"known": st.session_state.get(BROWSER)}, key=key, height=1, on_token_change=lambda: None
-    ).get("token")
-    if not isinstance(reported, str) or not TOKEN.fullmatch(reported) or reported == st.session_state.get(BROWSER):
+    known = st.session_state.get(BROWSER)
+    data = {"known": known, "begun": st.session_state.get(BEGUN)}
+    reported = _component(data=data, key=key, height=1, on_token_change=lambda: None).get("token")
+    if not isinstance(reported, str) or not TOKENS.fullmatch(reported) or reported == known:
         return
     st.session_state[BROWSER] = reported
     if teaching.in_class() or runs() or sweeping.all_of(RunStore(runs_home()), names()):
@@ -44,12 +47,16 @@ def recognise(key: str = "owner") -> None:
 
 def name() -> str:
     """The name under which this student's next run is owned."""
-    return owner_of(st.session_state.get(BROWSER) or _visit())
+    own = _reported()[:1]
+    if not own:
+        own = [_visit()]
+        st.session_state[BEGUN] = own[0]
+    return owner_of(own[0])
 
 
 def names() -> set[str]:
     """All names that this student goes by: the browser's, and that of this visit."""
-    return {name(), owner_of(_visit())}
+    return {owner_of(token) for token in (*_reported(), _visit())}
 
 
 def runs() -> list[str]:
@@ -60,6 +67,12 @@ def runs() -> list[str]:
         mine = st.session_state[RUNS] = (names(), found)
     ids: list[str] = mine[1]
     return ids
+
+
+def _reported() -> list[str]:
+    """The tokens that the browser keeps, as far as it has said so; its own comes first."""
+    tokens: str = st.session_state.get(BROWSER, "")
+    return tokens.split()
 
 
 def _visit() -> str:

@@ -32,13 +32,17 @@ def cancel(page: Page) -> None:
     expect(state(page)).to_contain_text("cancelled · step", timeout=MINUTES)
 
 
+def expect_drawn(page: Page) -> None:
+    """A run under way is on screen, and all that draws it is here."""
+    expect(state(page)).to_contain_text("running · step", timeout=MINUTES)
+    expect(page.locator(".st-key-training_curves .js-plotly-plot").first).to_be_visible()
+
+
 @pytest.fixture
 def running(page: Page, train: Train) -> Iterator[Page]:
     """A page that watches its own long run; the run is cancelled in the end."""
     train(page, FOREVER)
-    expect(state(page)).to_contain_text("running · step", timeout=MINUTES)
-    chart = page.locator(".st-key-training_curves .js-plotly-plot").first
-    expect(chart).to_be_visible()  # so all that draws it is here
+    expect_drawn(page)
     yield page
     if "cancelled" not in state(page).inner_text():  # not by the button, which goes a moment later
         cancel(page)
@@ -61,6 +65,23 @@ def test_a_second_tab_is_the_same_owner_and_both_say_that_the_run_stops(running:
         expect(state(tab)).to_contain_text(re.compile("stopping|cancelled"), timeout=STOPPED)
     for tab in (running, second):
         expect(state(tab)).to_contain_text("cancelled · step", timeout=MINUTES)
+
+
+def test_a_run_begun_before_the_browser_has_said_who_it_is_stays_the_browsers(
+    page: Page, arrive: Arrive, train: Train
+) -> None:
+    page.add_init_script(
+        "const read = Storage.prototype.getItem;"
+        "Storage.prototype.getItem = function (name) {"
+        "  if (name === 'glassbox-owner' && !location.search.includes('run=')) throw Error('later');"
+        "  return read.call(this, name);"
+        "};"
+    )
+    train(page, FOREVER)
+    expect_drawn(page)
+    page.reload()
+    arrive(page, TRAINING)
+    cancel(page)
 
 
 def test_another_browser_may_watch_by_the_address_and_do_nothing_else(

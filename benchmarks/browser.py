@@ -61,7 +61,15 @@ TOLD = """
   return { seen: window.seenAt, began: performance.timeOrigin, bytes };
 }
 """
-AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
+# For half a second nothing ran, and nothing waited for the script that draws it: a page may begin again by itself.
+AT_REST = """
+() => {
+  const runs = document.querySelector("[data-testid=stApp][data-test-script-state=notRunning]") === null;
+  if (runs || document.querySelector("[data-testid=stSkeleton]") !== null) delete window.restsSince;
+  else window.restsSince ??= performance.now();
+  return performance.now() - window.restsSince > 500;
+}
+"""
 IDLE = "() => new Promise((done) => requestIdleCallback(() => done()))"  # else a reload would wait for what still runs
 
 
@@ -106,7 +114,7 @@ class Window:
         self._received = 0
         go()
         self.page.wait_for_function(SEEN, arg=self.names)
-        self.page.wait_for_selector(AT_REST)
+        self.page.wait_for_function(AT_REST)
         self.page.wait_for_load_state("networkidle")
         self.page.evaluate(IDLE)
         told = self.page.evaluate(TOLD)

@@ -17,6 +17,8 @@ owner.recognise()
 @st.fragment(run_every=classmates.LOOK_SECONDS)
 def everybody(me: Member | None) -> None:
     """All curves and who trains what, drawn anew every few seconds."""
+    if challenges.has_changed():
+        st.rerun()
     seen = classmates.look()
     mine = f"You are {frame.plain(me.label)}. " if me else ""
     if not seen.rows:

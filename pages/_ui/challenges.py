@@ -26,6 +26,7 @@ from pages._ui import classmates, frame, resources, sealing, teaching, thread, u
 BUDGET_SECONDS = 60.0  # of one pass; a run that has begun by then is scored to its end
 REFUSED = "classroom_challenge_refused"
 BOX = "classroom_challenge"  # the teacher's box on the board
+DRAWN = "classroom_challenge_drawn"  # the challenge, as it stood when the page was drawn
 OWN = "own text"
 
 
@@ -48,8 +49,14 @@ def is_open() -> bool:
 
 def beside(board: Callable[[], None]) -> None:
     """Draw the board and the challenge: below it while it is sealed, above it once there is something to see."""
+    st.session_state[DRAWN] = sealing.challenge().held()
     for draw in (section, board) if is_open() else (board, section):
         draw()
+
+
+def has_changed() -> bool:
+    """Whether a challenge was begun or opened since the page was drawn; asked whenever the board is drawn anew."""
+    return bool(st.session_state[DRAWN] != sealing.challenge().held())
 
 
 def code() -> list[Callable[..., Any]]:
@@ -72,8 +79,6 @@ def section() -> None:
     waits = held.is_sealed or any(unscored(held.tried, challenge.scores()))
 
     def draw() -> None:
-        if challenge.held() != held:
-            st.rerun()
         if held.is_sealed:
             _sealed(held)
         else:

@@ -122,6 +122,7 @@ def lesson(key: str) -> None:
     if (first := teaching.first_lesson()) and key == LESSONS[0].key != first:
         st.switch_page(page_file(first))
     share.open_link(key)
+    teaching.keep()
     locks.hold(key)
     tour.bar(key)
     thread.strip(key)

@@ -70,11 +70,16 @@ def _untouched(key: str) -> Any:
 
 def open_link(lesson: str) -> None:
     """Take over what the page's address says, at the first lesson of a visit."""
-    if OPENED in st.session_state or "v" not in st.query_params:
+    if OPENED in st.session_state:
         return
+    found = st.query_params.to_dict()
+    if "v" not in found:
+        if not (levers := teaching.kept()):
+            return
+        found = {"v": VERSION, **levers}
     st.session_state[OPENED] = lesson
     notes: list[str] = []
-    said = _shortened(st.query_params.to_dict(), notes)
+    said = _shortened(found, notes)
     if (version := said["v"]) != VERSION:
         notes.append(
             f"This link is of version {short(version)}, and this program reads version {VERSION}: what it "

@@ -1,7 +1,8 @@
 """A teacher's levers: controls that are locked or hidden, runs that stay small, a lesson to start at.
 
 They come from the server's secrets (table ``teaching``) or from a link, and the stricter one holds: a link can tighten,
-never loosen. Whoever gave the teacher's code in this visit is held by none of them. Nobody is asked for a name.
+never loosen. Whoever gave the teacher's code in this visit is held by none of them. Nobody is asked for a name. A
+link's levers stay in the address of every page that one goes on to, so that a page loaded anew is held by them, too.
 
 What is left out: how a control is locked or hidden (``locks``). What guards the server, the size of a run, is checked
 where the run is submitted (``check``).
@@ -126,6 +127,18 @@ def written() -> dict[str, str]:
     linked: Levers = st.session_state.get(FROM_LINK, Levers())
     said = {name: "~".join(sorted(getattr(linked, name))) for name in LISTS if getattr(linked, name)}
     return said | {name: str(getattr(linked, name)) for name in LIMITS if getattr(linked, name) is not None}
+
+
+def keep() -> None:
+    """Let the address say the levers that came by a link, for a page that is loaded anew."""
+    for name, value in written().items():
+        if st.query_params.get(name) != value:
+            st.query_params[name] = value
+
+
+def kept() -> dict[str, str]:
+    """The levers that an address says which is no link."""
+    return {name: st.query_params[name] for name in (*LISTS, *LIMITS) if name in st.query_params}
 
 
 def open_link(said: Mapping[str, str]) -> list[str]:

@@ -43,6 +43,25 @@ def test_a_run_beyond_the_limit_is_refused_with_both_numbers(data_home: Path) ->
     assert list(RunStore(data_home / "runs")) == []
 
 
+def test_a_page_loaded_anew_is_held_by_the_levers_that_its_address_kept() -> None:
+    before = visit("windows", v="1", windows_batch="5", lock="windows_batch~sampling_seed", most_minutes="0.5")
+    before.query_params.clear()  # as a browser does where one goes on to another page
+    before.switch_page(frame.page_file("training")).run()
+    address = dict(before.query_params)
+    assert address == {"lock": "sampling_seed~windows_batch", "most_minutes": "0.5"}
+    page = visit("training", **address)
+    assert page.number_input(key="training_max_minutes_class").value == 0.5
+    page.switch_page(frame.page_file("windows")).run()
+    usual = page.slider(key="windows_batch").value
+    page.slider(key="windows_batch").set_value(9).run()
+    assert page.slider(key="windows_batch").value == usual != 9
+
+
+def test_an_address_whose_levers_are_none_says_so() -> None:
+    page = visit("training", lock="no_such_control", most_steps="many")
+    assert any("There is no control called" in box.value and "left aside" in box.value for box in page.warning)
+
+
 def test_a_link_can_tighten_what_the_secrets_say_and_not_loosen_it() -> None:
     page = visit("training", {"most_steps": 100}, v="1", most_steps="100000")
     page.button(key="training_start").click().run()

@@ -219,6 +219,59 @@ def test_a_locked_slider_goes_back_in_a_part_that_runs_alone(page: Page, arrive:
     assert re.search(r"sampling_temperature=0\.7(&|$)", copied(page))
 
 
+def test_a_links_levers_hold_on_the_next_lesson_too_when_it_is_loaded_anew(
+    page: Page, arrive: Arrive, from_menu: Arrive
+) -> None:
+    page.goto("/windows?v=1&lock=sampling_seed&hide=training_text&most_steps=50")
+    arrive(page, BY_KEY["windows"])
+    from_menu(page, BY_KEY["training"])
+    page.reload()
+    arrive(page, BY_KEY["training"])
+    expect(page.locator(".st-key-training_text")).to_be_hidden()
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text("in this class at most 50 are allowed")).to_be_visible()
+    link = copied(page)
+    assert all(lever in link for lever in ("lock=sampling_seed", "hide=training_text", "most_steps=50"))
+
+
+def test_a_challenge_is_sealed_for_a_student_and_opened_by_the_teacher_before_both(
+    window: Window, arrive: Arrive, from_menu: Arrive
+) -> None:
+    teacher, student = window(), window()
+    teach(teacher, arrive)
+    student.goto(class_link(teacher, from_menu))
+    arrive(student, BY_KEY["home"])
+    from_menu(student, CLASSROOM)
+    box(student, "A nickname for the board, if you like", "Grace")
+    expect(student.get_by_text(re.compile(r"You are Grace \(\d+\)\."))).to_be_visible()
+
+    teacher.get_by_role("button", name="Challenge", exact=True).click()
+    teacher.get_by_role("button", name="Begin a challenge").click()
+    for page in (teacher, student):
+        expect(page.get_by_role("heading", name="Challenge: who foretells the sealed part best?")).to_be_visible()
+    from_menu(student, BY_KEY["training"])
+    expect(student.get_by_text("sealed for the class's challenge")).to_be_visible()
+    box(student, "Steps", "40")
+    arrive(student, BY_KEY["training"])
+    student.get_by_role("button", name="Train", exact=True).click()
+    expect(state(student)).to_contain_text("done · step 40 of 40", timeout=MINUTES)
+    from_menu(student, CLASSROOM)
+
+    teacher.get_by_role("button", name="Challenge", exact=True).click()
+    expect(teacher.get_by_text("Runs that count: 1; people who made them: 1.")).to_be_visible(timeout=MINUTES)
+    expect(teacher.get_by_role("button", name="Open the seal")).to_be_disabled()
+    teacher.get_by_text("Open it for good").click()
+    teacher.get_by_role("button", name="Open the seal").click()
+    said = []
+    for page in (teacher, student):
+        expect(page.get_by_role("heading", name="The seal is open")).to_be_visible(timeout=MINUTES)
+        expect(page.locator(".st-key-classroom_challenge_losses .js-plotly-plot").first).to_be_visible(timeout=MINUTES)
+        alone = page.get_by_text(re.compile(r"Grace \(\d+\) alone has a run that counts: [\d.]+ by validation, [\d.]+"))
+        expect(alone).to_be_visible()
+        said.append(alone.inner_text())
+    assert said[0] == said[1]
+
+
 HOSTILE = "<script>window.hit=1</script><img src=x onerror=window.hit=1>"
 LINKS = {  # the lesson, what its link says, and what the page says to it
     "windows": (

@@ -23,9 +23,13 @@ export default function ({ parentElement, setTriggerValue }) {
     const walk = KEYS[event.key];
     if (!walk || sent || belongsToSomebodyElse(event)) return;
     event.preventDefault();
+    const lesson = document.querySelector(`.st-key-present_${walk}`);
+    const link = lesson?.querySelector("a[href]:not([disabled])");
+    if (lesson && !link) return; // there is no lesson before the first, or after the last
     sent = true;
     place.removeAttribute("aria-keyshortcuts");
-    setTriggerValue("walk", walk);
+    if (link) link.click();
+    else setTriggerValue("walk", walk);
   };
   document.addEventListener("keydown", press);
   place.setAttribute("aria-keyshortcuts", Object.keys(KEYS).join(" ")); // who waits for this is heard

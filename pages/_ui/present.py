@@ -47,7 +47,11 @@ def leave() -> None:
 
 
 def bar(current: str, keys: Sequence[str]) -> None:
-    """Draw the presenter's buttons, hear the clicker, and go where it says.
+    """Draw the presenter's links and buttons, and hear the clicker.
+
+    The ways to other lessons are links, which the clicker follows, too: the browser itself leaves the page and asks
+    nothing more of it. Were it sent on by the server, a part of the old page that looks again and again might still be
+    asked for meanwhile, and would then empty the new one.
 
     Args:
         current: This lesson.
@@ -62,29 +66,24 @@ def bar(current: str, keys: Sequence[str]) -> None:
         height=1,
         on_walk_change=lambda: None,
     ).get("walk")
-    ways = {"previous": max(at - 1, 0), "next": min(at + 1, len(keys) - 1), "start": 0}
-    icons = {"previous": "arrow_back", "next": "arrow_forward", "start": "first_page"}
-    labels = {"previous": "", "next": "", "start": "Back to start"}
-    helps = {"previous": "The lesson before (arrow left)", "next": "The next lesson (arrow right)", "start": None}
-    for way, goal in ways.items():
-        clicked = st.button(
-            labels[way],
-            icon=f":material/{icons[way]}:",
-            key=f"present_{way}",
-            help=helps[way],
-            type="tertiary",
-            disabled=goal == at,
+    # As one, so that all of it goes beneath a long question.
+    with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", width="content", key="present_bar"):
+        for way, (goal, label, icon, help_) in {
+            "previous": (max(at - 1, 0), "", "arrow_back", "The lesson before (arrow left)"),
+            "next": (min(at + 1, len(keys) - 1), "", "arrow_forward", "The next lesson (arrow right)"),
+            "start": (0, "Back to start", "first_page", None),
+        }.items():
+            with st.container(key=f"present_{way}", width="content"):
+                page = f"pages/{keys[goal]}.py"
+                st.page_link(page, label=label, icon=f":material/{icon}:", help=help_, disabled=goal == at)
+        st.toggle(
+            "Follow my run",
+            key=FOLLOW,
+            persist_state="session",
+            help="Goes to each run that you begin, in whichever tab. A teacher's class goes along: all screens that "
+            "came by the link to the class with `&follow=1`.",
         )
-        if (clicked or said == way) and goal != at:
-            st.switch_page(f"pages/{keys[goal]}.py")
-    st.toggle(
-        "Follow my run",
-        key=FOLLOW,
-        persist_state="session",
-        help="Goes to each run that you begin, in whichever tab. A teacher's class goes along: all screens that came "
-        "by the link to the class with `&follow=1`.",
-    )
-    st.button("Leave", icon=":material/close:", key="present_leave", type="tertiary", help="Escape", on_click=leave)
+        st.button("Leave", icon=":material/close:", key="present_leave", type="tertiary", help="Escape", on_click=leave)
     if said:
         _heard(said)
 

@@ -165,7 +165,7 @@ def test_a_presenters_keys_walk_both_ways_and_leave_a_field_its_own(page: Page, 
     field.press("Enter")  # else the click below would only take the focus from the field
     arrive(page, BY_KEY["bpe"])
     expect(field).to_have_value("owlishr")
-    page.get_by_role("button", name="Back to start").click()
+    page.get_by_role("link", name="Back to start").click()
     arrive(page, BY_KEY["home"])
     press(page, BY_KEY["home"], "Escape")
     expect(page.get_by_test_id("stSidebar")).to_be_visible()

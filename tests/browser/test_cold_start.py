@@ -25,7 +25,7 @@ def server(serve: Callable[[str], AbstractContextManager[Any]], request: pytest.
 @pytest.mark.parametrize("server", [""], indirect=True)
 def test_who_leaves_home_early_comes_to_the_whole_lesson(page: Page, arrive: Arrive) -> None:
     page.goto("/?present=1")
-    page.locator(".st-key-present_next").get_by_role("button").click()
+    page.locator(".st-key-present_next").get_by_role("link").click()
     arrive(page, BY_KEY["tokens"])
     expect(page.locator(".st-key-thread-strip").first).to_be_visible()
 

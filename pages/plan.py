@@ -5,7 +5,7 @@ It stands in no menu: home leads here, and ``?plan=loss`` opens the plan of one 
 
 import streamlit as st
 
-from pages._ui import frame, plans, quiz, thread_numbers
+from pages._ui import frame, plans, quiz, share, teaching, thread, thread_numbers
 from pages._ui.predict import Question
 
 PRINTED = """<style>
@@ -17,6 +17,8 @@ PRINTED = """<style>
 </style>"""
 
 frame.come_in()
+share.open_link(frame.PLAN)
+teaching.keep()
 
 
 def _controls() -> tuple[str, bool]:
@@ -86,6 +88,7 @@ def _questions(lesson: str, with_answers: bool) -> None:
 st.html(PRINTED)
 lesson, with_answers = _controls()
 numbers = thread_numbers.now()
+thread.keep()
 about = next(each for each in frame.LESSONS if each.key == lesson)
 st.header(f"{about.title}: {about.question}", anchor=False)
 plan = plans.read(lesson, numbers)

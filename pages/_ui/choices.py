@@ -36,11 +36,14 @@ def _title(key: str) -> str:
 def text(key: str) -> None:
     """Choose the text that all lessons go on with; a text that can't be used leaves the former one in place."""
     current = thread.text().key
-    options = [*CATALOGUE, UPLOAD]
+    # A run that is followed brings its text along: what was chosen here before is then no wish any more.
+    drawn = f"{key}_text_drawn"
+    if f"{key}_text" not in st.session_state or st.session_state.get(drawn) != current:
+        st.session_state[f"{key}_text"] = current if current in CATALOGUE else UPLOAD
+    st.session_state[drawn] = current
     chosen = st.selectbox(
         "Text",
-        options,
-        index=options.index(current) if current in options else options.index(UPLOAD),
+        [*CATALOGUE, UPLOAD],
         format_func=_title,
         key=f"{key}_text",
         help="All lessons go on with the text chosen here.",
@@ -99,7 +102,9 @@ def _upload(key: str) -> None:
         return
     for note in own.notes:
         st.caption(f"While reading, {note}.")
-    if own.key != thread.text().key:
+    taken = st.session_state.get(f"{key}_taken")
+    if taken != (read := (file.file_id, own.sha256)):
+        st.session_state[f"{key}_taken"] = read
         thread.choose_text(own)
         st.rerun()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -58,7 +59,7 @@ def look() -> Board:
 
 
 def _cell(row: Row) -> Cell:
-    return Cell(row.label, _note(row), address(row), resources.metrics(row.run), row.steps)
+    return Cell(row.label, _note(row), _address(row.run.id), resources.metrics(row.run), row.steps)
 
 
 def _note(row: Row) -> str:
@@ -67,14 +68,14 @@ def _note(row: Row) -> str:
     return f"place {row.waits.place}" if row.waits else row.state
 
 
-def address(row: Row) -> str:
-    """Where a row's run is watched."""
-    return watch(row.run.id)
+def _address(run_id: str, **said: str) -> str:
+    """The class is in it: what is begun beside a run that is watched is this class's, too."""
+    return "training?" + urlencode({"run": run_id, teaching.CLASS: teaching.register().key, **said})
 
 
 def watch(run_id: str) -> str:
-    """Where a run is watched, seen from the board: any run may be watched by who knows its address."""
-    return f"training?run={run_id}"
+    """Where a run is watched, seen from the board, under this visit's levers: who knows the address may watch it."""
+    return _address(run_id, **teaching.written())
 
 
 def people(number: int) -> str:
@@ -100,7 +101,7 @@ def table(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "who": [row.label for row in rows],
-            "run": [address(row) for row in rows],
+            "run": [watch(row.run.id) for row in rows],
             "text": [row.text for row in rows],
             "layers × width": [row.model for row in rows],
             "state": [row.state for row in rows],

@@ -71,8 +71,11 @@ def _alone(part: Callable[[], None], name: str) -> None:
 
 def _own(lesson: str, goes: bool) -> None:
     run = newest()
-    # What had ended before anybody presented is nobody's news.
-    before = st.session_state.setdefault(BEFORE, run.id if run is not None and run.has_ended else "")
+    # What had ended before anybody presented, or before the browser had said whose runs to look at, is nobody's news.
+    names, before = st.session_state.get(BEFORE, (None, ""))
+    if names != owner.names():
+        before = run.id if run is not None and run.has_ended else ""
+        st.session_state[BEFORE] = (owner.names(), before)
     if run is None or run.id == before:
         return
     on_screen = lesson == TRAINING and thread.run().id == run.id

@@ -130,15 +130,16 @@ def written() -> dict[str, str]:
 
 
 def keep() -> None:
-    """Let the address say the levers that came by a link, for a page that is loaded anew."""
-    for name, value in written().items():
+    """Let the address say the levers that came by a link, and whether it follows, for a page that is loaded anew."""
+    follows = {FOLLOW: "1"} if st.session_state.get(FOLLOWS) else {}
+    for name, value in (written() | follows).items():
         if st.query_params.get(name) != value:
             st.query_params[name] = value
 
 
 def kept() -> dict[str, str]:
-    """The levers that an address says which is no link."""
-    return {name: st.query_params[name] for name in (*LISTS, *LIMITS) if name in st.query_params}
+    """What an address says of these which is no link."""
+    return {name: st.query_params[name] for name in (*LISTS, *LIMITS, FOLLOW) if name in st.query_params}
 
 
 def open_link(said: Mapping[str, str]) -> list[str]:
@@ -161,6 +162,7 @@ def open_link(said: Mapping[str, str]) -> list[str]:
 def follow_no_more() -> None:
     """Let this screen stay where its reader is."""
     st.session_state[FOLLOWS] = False
+    st.query_params.pop(FOLLOW, None)
 
 
 def _limit(name: str, said: str, notes: list[str]) -> Any:

@@ -158,10 +158,17 @@ def links() -> list[Link]:
     ]
 
 
-def strip(current: str) -> None:
-    """Draw the thread, the current stretch lit, each stretch a link; the page's address remembers the run."""
-    if RUN in st.session_state:
+def keep() -> None:
+    """Let the address say which run is followed, for a page that is loaded anew; a link's text then is left behind."""
+    if RUN in st.session_state and st.query_params.get("run") != st.session_state[RUN]:
         st.query_params["run"] = st.session_state[RUN]
+        for name in ("text", "model"):
+            st.query_params.pop(name, None)
+
+
+def strip(current: str) -> None:
+    """Draw the thread, the current stretch lit, each stretch a link."""
+    keep()
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="thread-strip"):
         for link in links():
             st.page_link(

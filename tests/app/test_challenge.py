@@ -172,7 +172,7 @@ def test_while_it_is_sealed_the_board_ranks_by_validation_and_says_who_is_left_o
     ranked = table(page, "place")
     assert ranked["who"].tolist() == ["Ada (1)"]
     assert ranked["lowest validation loss"].tolist() == [validation(better)]
-    assert ranked["run"].tolist() == [f"training?run={better.id}"]
+    assert ranked["run"].tolist() == [f"training?run={better.id}&class={challenge.key}"]
     assert ranked["runs tried"].tolist() == [2]
     assert validation(worse) > validation(better)
     assert "Student 2: the newest run has read the sealed part" in said(page).replace("\\", "")

@@ -113,7 +113,7 @@ def test_the_curves_on_the_board_are_those_of_the_runs(
     assert validation["x"] == [100 * (row["step"] + 1) / 6 for row in looks]
     table = page.dataframe[0].value
     assert table["best validation loss"].tolist() == [finished_run.status["best"]["val_loss"]]
-    assert table["run"].tolist() == [f"training?run={finished_run.id}"]
+    assert table["run"].tolist() == [f"training?run={finished_run.id}&class={register.key}"]
 
 
 def test_a_student_sees_the_class_and_a_teacher_sees_everybody(register: Register) -> None:

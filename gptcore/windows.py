@@ -121,6 +121,19 @@ def window_counts(n_tokens: int, context_length: int, stride: int, batch_size: i
     )
 
 
+def over_epochs(n_tokens: int, context_length: int, stride: int, batch_size: int, drop_last: bool) -> WindowCounts:
+    """As ``window_counts``, for many epochs: the windows that fill no batch are other ones in each, so all are met.
+
+    Where there is no whole batch at all, none is.
+
+    >>> one, many = (count(100, 10, 10, 2, drop_last=True) for count in (window_counts, over_epochs))
+    >>> one.dropped_windows, one.never_targets, many.never_targets
+    (1, 20, 10)
+    """
+    epoch = window_counts(n_tokens, context_length, stride, batch_size, drop_last)
+    return window_counts(n_tokens, context_length, stride, batch_size, drop_last=not epoch.batches)
+
+
 def make_windows(ids: Tensor, context_length: int, stride: int) -> tuple[Tensor, Tensor]:
     """Cut token ids into inputs and targets; the target is the input one token later.
 

@@ -5,7 +5,7 @@ import streamlit as st
 from gptcore.batches import epoch_order, prepare
 from gptcore.corpora import TextError
 from gptcore.figures.windows import Part
-from gptcore.windows import make_windows, split_text, window_counts
+from gptcore.windows import make_windows, over_epochs, split_text, window_counts
 from pages._ui import charts, frame, predict, quiz, thread, window_controls, window_order, window_view
 from pages._ui.window_view import counted
 
@@ -30,13 +30,14 @@ with left:
 T, S, B = chosen.context_length, chosen.stride, chosen.batch_size
 train = window_counts(n_train, T, S, B, chosen.drop_last)
 validation = window_counts(n_validation, T, S, B, drop_last=False)
+never = over_epochs(n_train, T, S, B, chosen.drop_last).never_targets
 parts = (Part("training", 0, n_train, train), Part("validation", n_train, n_validation, validation))
 
 with right:
     st.markdown(
         f"**{train.windows:,} + {validation.windows:,}** windows · "
         f"**{train.batches:,} + {validation.batches:,}** batches · "
-        f"**{train.never_targets:,} + {validation.never_targets:,}** never a target · training + validation"
+        f"**{never:,} + {validation.never_targets:,}** never a target · training + validation"
     )
     if chosen.window is None:
         fits = window_controls.fitting_context(n_train, n_validation)
@@ -53,7 +54,7 @@ with right:
         key="windows_strip",
         alt=f"{train.windows:,} windows of the training part's {n_train:,} tokens in {train.batches:,} batches, and "
         f"{validation.windows:,} of the validation part's {n_validation:,} in {validation.batches:,}; "
-        f"{train.never_targets:,} and {validation.never_targets:,} tokens are never a target.",
+        f"{never:,} and {validation.never_targets:,} tokens are never a target.",
     )
     if chosen.window is not None:
         inputs, targets = (rows[chosen.window].tolist() for rows in make_windows(data.train_ids, T, S))
@@ -91,9 +92,13 @@ if train.windows:
         "The target row is the input row moved by one token, always. The stride is another thing: windows start "
         f"{apart}, so {distance}. A window holds {counted(T, 'exercise', 'exercises')}, one a position; an epoch of "
         f"{counted(train.batches, 'batch', 'batches')} has {train.predictions:,}.",
-        f"{train.never_targets:,} of the {n_train:,} training tokens are never a target. The validation loss will be "
-        f"judged by {counted(validation.windows, 'window', 'windows')} in "
-        + counted(validation.batches, "batch: a noisy judge.", "batches."),
+        f"{never:,} of the {n_train:,} training tokens {'is' if never == 1 else 'are'} never a target"
+        + (
+            f"; each epoch leaves out {counted(train.dropped_windows, 'window', 'windows')}, other ones each time."
+            if train.batches and train.dropped_windows
+            else "."
+        ),
+        window_view.judged_by(validation.windows, settings.eval_batches * B),
     )
 
 for column, part, drop in zip(st.columns(2, gap="medium"), parts, (chosen.drop_last, False), strict=True):
@@ -107,6 +112,7 @@ st.caption(
         if settings.sealed_fraction
         else ""
     )
+    + (f"; of the first part {settings.train_share:.0%} is used" if settings.train_share < 1 else "")
     + ", and each part becomes tokens on its own. "
     "⌊ ⌋ rounds down, ⌈ ⌉ rounds up."
 )
@@ -124,5 +130,5 @@ if train.windows and predict.number("windows", question, answer):
     )
 
 quiz.section("windows")
-frame.code_behind(split_text, prepare, window_counts, make_windows, epoch_order)
+frame.code_behind(split_text, prepare, window_counts, over_epochs, make_windows, epoch_order)
 frame.next_lesson("windows")

@@ -43,6 +43,11 @@ class Part(NamedTuple):
         """Windows that an epoch meets."""
         return self.counts.windows - self.counts.dropped_windows
 
+    @property
+    def met(self) -> int:
+        """Windows that a run meets sooner or later: each epoch leaves out others."""
+        return self.counts.windows if self.counts.batches else 0
+
 
 class Window(NamedTuple):
     """One window: its part, its number and its batch within the part, from 0; its tokens, the end excluded."""
@@ -98,12 +103,12 @@ def stretch_in_view(parts: Sequence[Part], windows: list[Window]) -> tuple[int, 
 def target_runs(part: Part, context_length: int, stride: int, low: int, high: int) -> list[Run]:
     """How often a part's tokens are predicted, in the stretch low to high of the text.
 
-    The kept window w predicts the tokens w S + 1 to w S + T of its part: counted by formula, not by cutting.
+    Window w predicts the tokens w S + 1 to w S + T of its part: counted by formula, not by cutting, over many epochs.
     """
     token = np.arange(max(low - part.start, 0), max(min(high - part.start, part.tokens), 0))
     if not len(token):
         return []
-    last = np.minimum((token - 1) // stride, part.kept - 1)
+    last = np.minimum((token - 1) // stride, part.met - 1)
     first = np.maximum(-((context_length - token) // stride), 0)
     times = np.clip(last - first + 1, 0, 2)
     edges = [0, *(np.flatnonzero(np.diff(times)) + 1).tolist(), len(token)]

@@ -16,7 +16,7 @@ from gptcore.bpe import BYTES, LearntMerge, cut_pieces, encode_learnt, learn_mer
 from gptcore.figures.compression import compression_curve
 from gptcore.figures.theme import marked
 from gptcore.tokenizer import Span, group_spans, load_tokenizer, replace_surrogates, show_token
-from gptcore.windows import split_text
+from gptcore.windows import open_parts
 from pages._ui import charts, chips, frame, thread
 from pages._ui.kept import kept
 
@@ -33,11 +33,13 @@ class Part(NamedTuple):
     Attributes:
         train: What is learnt from.
         validation: What is kept back.
+        used: Characters that a run's settings were asked to split: a sealed part and an unused share lie among them.
         shortened: Whether the text goes on behind them.
     """
 
     train: str
     validation: str
+    used: int
     shortened: bool
 
 
@@ -45,7 +47,7 @@ def part() -> Part:
     """The parts of the thread's text, split as a run splits it."""
     text = replace_surrogates(thread.text().text)
     used = text[:MOST_BYTES].encode("utf-8")[:MOST_BYTES].decode("utf-8", errors="ignore")
-    return Part(*split_text(used, thread.training().train_fraction), len(used) < len(text))
+    return Part(*open_parts(used, thread.training()), used=len(used), shortened=len(used) < len(text))
 
 
 @kept(32)
@@ -100,8 +102,7 @@ def beginning(train: str, learnt: Sequence[LearntMerge], size: int) -> list[Span
 def learn(part: Part) -> int | None:
     """Draw the section: merges found in this text; returns the vocabulary's size, None where nothing is learnt."""
     if part.shortened:
-        used = len(part.train) + len(part.validation)
-        st.caption(f"Of this long text the first {used:,} characters are used, so that nobody has to wait.")
+        st.caption(f"Of this long text the first {part.used:,} characters are used, so that nobody has to wait.")
     learnt = merges(part.train)
     if not learnt:
         st.info("In this text no pair of bytes occurs twice: there is nothing to learn from it.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gptcore.figures.theme import marked
 from gptcore.tokenizer import load_tokenizer
-from gptcore.windows import make_windows, window_counts
+from gptcore.windows import make_windows, over_epochs, window_counts
 from pages._ui import resources, thread, window_view
 from pages._ui.predict import Question
+from pages._ui.window_view import counted
 
 QUIET, LOUD = "The owl sent a letter.", "THE OWL SENT A LETTER."
 OWL = "\U0001f989"
@@ -84,6 +85,8 @@ def windows() -> list[Question]:
     data = window_view.token_parts(thread.text(), window_view.cut_only(settings))
     stride, n = settings.stride or T, len(data.train_ids)
     counts = window_counts(n, T, stride, settings.batch_size, drop_last=True)
+    never = over_epochs(n, T, stride, settings.batch_size, drop_last=True).never_targets
+    skipped = f"; between two windows {counted(stride - T, 'token is', 'tokens are')} skipped" if stride > T else ""
     first, second = (make_windows(data.train_ids, 1, 1)[place][:, 0].tolist() for place in (0, 1))
     moved = next(shift for shift in range(n) if first[shift:] == second[: n - 1 - shift])
     return [
@@ -103,9 +106,9 @@ def windows() -> list[Question]:
         ),
         Question(
             "quiz_windows_never",
-            f"How many of the {n:,} training tokens does no window of a whole batch of {settings.batch_size} predict?",
-            counts.never_targets,
-            f"The first token has nothing before it; what is left at the end fills no window, and "
-            f"{counts.dropped_windows:,} windows fill no batch.",
+            f"How many of the {n:,} training tokens does no window ever predict?",
+            never,
+            f"The first token has nothing before it, and what is left at the end fills no window{skipped}. The windows "
+            "that fill no batch are other ones in each epoch.",
         ),
     ]

@@ -56,6 +56,7 @@ class Numbers(NamedTuple):
     tokens: int
     train_tokens: int
     windows: int
+    train_windows: int
     batches: int
     context: int
     batch: int
@@ -95,6 +96,7 @@ def now() -> Numbers:
         tokens=counts.tokens,
         train_tokens=counts.train_tokens,
         windows=counts.windows,
+        train_windows=counts.train.windows,
         batches=counts.train.batches,
         context=shape.context_length,
         batch=config.batch_size,

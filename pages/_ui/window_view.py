@@ -13,7 +13,7 @@ from gptcore.corpora import Text
 from gptcore.figures import windows as figures
 from gptcore.paths import ASSETS
 from gptcore.tokenizer import load_tokenizer, show_token
-from gptcore.windows import WindowCounts
+from gptcore.windows import WindowCounts, over_epochs
 from pages._ui import chips
 from pages._ui.kept import kept
 
@@ -53,6 +53,7 @@ def cut_only(settings: TrainConfig) -> TrainConfig:
     return TrainConfig(
         batch_size=1,
         train_fraction=settings.train_fraction,
+        train_share=settings.train_share,
         sealed_fraction=settings.sealed_fraction,
         end_of_text=settings.end_of_text or settings.reference,
     )
@@ -108,21 +109,23 @@ def formulas(
     n, T, S, B = (f"{value:,}" for value in (n_tokens, context_length, stride, batch_size))
     fits = n_tokens > context_length
     kept = counts.windows - counts.dropped_windows
+    many = over_epochs(n_tokens, context_length, stride, batch_size, drop_last)
+    met = many.windows - many.dropped_windows
     left, right = "⌊⌋" if drop_last else "⌈⌉"
     return {
         "windows": (f"⌊({n} − {T} − 1) / {S}⌋ + 1" if fits else "0", counts.windows),
         "batches an epoch": (f"{left}{counts.windows:,} / {B}{right}", counts.batches),
-        "windows left out": (
+        "left out an epoch": (
             f"{counts.windows:,} − {counts.batches:,} × {B}" if drop_last else "0",
             counts.dropped_windows,
         ),
         "guesses an epoch": (f"{kept:,} × {T}", counts.predictions),
         "overlap": (f"{T} − {S}" if stride < context_length else "0", counts.overlap),
-        "targets": (
-            f"({kept:,} − 1) × {min(stride, context_length):,} + {T}" if kept else "0",
-            counts.targets_used,
+        "ever a target": (
+            f"({met:,} − 1) × {min(stride, context_length):,} + {T}" if met else "0",
+            many.targets_used,
         ),
-        "never a target": (f"{n} − {counts.targets_used:,}", counts.never_targets),
+        "never a target": (f"{n} − {many.targets_used:,}", many.never_targets),
     }
 
 
@@ -130,6 +133,21 @@ def show_formulas(rows: dict[str, tuple[str, int]]) -> None:
     """The counts as a table of sums: a formula that is the number itself stands alone."""
     sums = [formula if formula == f"{value:,}" else f"{formula} = **{value:,}**" for formula, value in rows.values()]
     st.table(pd.DataFrame({"": sums}, index=list(rows)), hide_header=True)
+
+
+def judged_by(windows: int, most: int) -> str:
+    """How many validation windows an evaluation looks at, in a sentence.
+
+    >>> judged_by(48, 40)
+    'Each evaluation is judged by 40 of 48 validation windows: the fewer, the noisier.'
+    """
+    if not windows:
+        return "Without a validation window no evaluation can tell what a run makes of text that it never trains on."
+    everyone = {1: "1 validation window", 2: "both validation windows"}.get(
+        windows, f"all {windows:,} validation windows"
+    )
+    judges = f"{most:,} of {windows:,} validation windows" if most < windows else everyone
+    return f"Each evaluation is judged by {judges}: the fewer, the noisier."
 
 
 def counted(n: int, one: str, many: str) -> str:

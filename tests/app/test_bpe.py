@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore.bpe import BYTES, cut_pieces, encode_by_merging, learn_merges, learnt_ranks, merge_trace
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
+from gptcore.paths import runs_home
+from gptcore.runs.store import RunStore
 from gptcore.tokenizer import load_tokenizer
 from gptcore.vocabularies import cut_words
-from gptcore.windows import split_text
-from pages._ui import merge_steps, own_bpe
+from gptcore.windows import open_parts, split_text
+from pages._ui import merge_steps, own_bpe, thread
 
 Drawn = Callable[..., list[dict[str, Any]]]
 GPT2 = load_tokenizer()
@@ -151,6 +156,19 @@ def test_of_a_long_text_only_a_part_is_used_and_it_is_said(lesson: Callable[...,
     assert not page.exception
     assert f"the first {len(used):,} characters are used" in " ".join(c.value for c in page.caption)
     assert page.dataframe[1].value.loc["characters", "tokens"] == int(0.9 * len(used))
+
+
+def test_a_vocabulary_is_learnt_from_what_the_run_may_read(lesson: Callable[..., AppTest], data_home: Path) -> None:
+    config = replace(TRAIN_PRESETS["class"], sealed_fraction=0.1, train_share=0.5)
+    run = RunStore(runs_home()).create(load_text(OWN_STORY), MODEL_PRESETS["class"], config)
+    page = lesson("bpe", **{thread.RUN: run.id})
+    assert not page.exception
+    learnt_from, _ = open_parts(run.text.text, config)
+    assert page.dataframe[1].value.loc["characters", "tokens"] == len(learnt_from)
+    merges = learn_merges(learnt_from, own_bpe.MOST_MERGES)
+    assert page.dataframe[0].value["found"].tolist()[::-1] == [
+        merge.count for merge in merges[: own_bpe.FIRST_SIZE - BYTES]
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------ four ways

@@ -9,11 +9,13 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from gptcore.batches import prepare
 from gptcore.config import MODEL_PRESETS
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.parameters import count_parameters
 from gptcore.runs.store import Run
 from gptcore.tokenizer import load_tokenizer
+from gptcore.windows import window_counts
 from pages._ui import frame, plans, quiz, thread, thread_numbers
 
 Open = Callable[..., AppTest]
@@ -66,6 +68,15 @@ def test_the_page_shows_this_classs_numbers(lesson: Open) -> None:
     assert f"{count_parameters(MODEL_PRESETS['book-124m']):,}" in shown
     assert f"{best['val_loss']:.2f} nats, step {best['step']}" in shown
     assert f"best at step {best['step']} with {best['val_loss']:.2f}" in prose(page)
+
+
+def test_the_plan_on_windows_has_the_training_parts_windows_beside_its_tokens(lesson: Open, finished_run: Run) -> None:
+    said = prose(of(lesson, "windows", **{thread.RUN: finished_run.id, thread.PRESET: finished_run.model_config}))
+    data = prepare(finished_run.text, finished_run.model_config, finished_run.train_config)
+    counts = window_counts(len(data.train_ids), 32, 32, 8, drop_last=True)
+    assert (
+        f"{len(data.train_ids):,} training tokens, {counts.windows} windows of 32, {counts.batches} whole batches of 8."
+    ) in said
 
 
 def test_the_numbers_are_those_of_a_run_that_was_trained_here(lesson: Open, finished_run: Run) -> None:

@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from gptcore.batches import prepare
+from gptcore.batches import epoch_order, prepare
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
 from gptcore.figures.windows import SHOWN_WINDOWS, Part, stretch_in_view, target_runs, window_strip, windows_in_view
@@ -21,8 +23,8 @@ from gptcore.paths import runs_home
 from gptcore.runs.store import RunStore
 from gptcore.tokenizer import load_tokenizer
 from gptcore.training import new_state, next_batch
-from gptcore.windows import split_text, window_counts
-from pages._ui import frame
+from gptcore.windows import make_windows, split_text, window_counts
+from pages._ui import frame, thread
 from pages._ui.window_view import SHOWN_COLUMNS, formulas
 
 encode = load_tokenizer().encode
@@ -48,11 +50,21 @@ def headline(T: int, S: int, B: int, drop_last: bool = True) -> str:
     train, validation = (
         window_counts(len(ids), T, S, B, drop) for ids, drop in zip(story(), (drop_last, False), strict=True)
     )
+    never = len(story()[0]) - len(ever_targets(len(story()[0]), T, S, B, drop_last))
     return (
         f"**{train.windows:,} + {validation.windows:,}** windows · "
         f"**{train.batches:,} + {validation.batches:,}** batches · "
-        f"**{train.never_targets:,} + {validation.never_targets:,}** never a target"
+        f"**{never:,} + {validation.never_targets:,}** never a target"
     )
+
+
+def ever_targets(n: int, T: int, S: int, B: int, drop_last: bool = True, epochs: int = 200) -> set[int]:
+    """The tokens that a run predicts sooner or later, found by cutting and shuffling as it does."""
+    places = torch.arange(n)
+    _, targets = make_windows(places, T, S)
+    whole = len(targets) // B * B if drop_last else len(targets)
+    met = {int(window) for epoch in range(epochs) for window in epoch_order(len(targets), 123, epoch)[:whole]}
+    return set(targets[sorted(met)].flatten().tolist())
 
 
 def said(page: AppTest) -> str:
@@ -228,7 +240,8 @@ def parts_of(n: int, m: int, T: int, S: int, B: int, drop: bool) -> list[Part]:
 @given(st.integers(0, 90), st.integers(0, 30), SMALL, st.integers(1, 20), SMALL, st.booleans())
 def test_the_strips_runs_count_targets_as_cutting_would(n: int, m: int, T: int, S: int, B: int, drop: bool) -> None:
     for part in parts_of(n, m, T, S, B, drop):
-        predicted = [w * S + t + 1 for w in range(part.kept) for t in range(T)]
+        met = part.counts.windows if part.counts.batches else 0
+        predicted = [w * S + t + 1 for w in range(met) for t in range(T)]
         times = [min(predicted.count(token), 2) for token in range(part.tokens)]
         runs = target_runs(part, T, S, 0, n + m)
         assert [run.times for run in runs for _ in range(run.end - run.start)] == times
@@ -306,5 +319,77 @@ def evaluate(formula: str) -> int:
 @given(st.integers(0, 9_000), st.integers(1, 1_500), st.integers(1, 2_000), SMALL, st.booleans())
 def test_each_formula_comes_to_the_count_beside_it(n: int, T: int, S: int, B: int, drop: bool) -> None:
     counts = window_counts(n, T, S, B, drop)
-    for formula, value in formulas(n, T, S, B, drop, counts).values():
+    rows = formulas(n, T, S, B, drop, counts)
+    for formula, value in rows.values():
         assert evaluate(formula) == value
+    assert rows["ever a target"][1] + rows["never a target"][1] == n
+
+
+@pytest.mark.parametrize(("T", "S", "B"), [(32, 32, 8), (32, 16, 8), (32, 4, 8), (32, 32, 1), (64, 200, 8)])
+def test_what_is_never_a_target_is_what_no_epoch_predicts(page: AppTest, T: int, S: int, B: int) -> None:
+    page.select_slider(key="windows_context").set_value(T)
+    page.number_input(key="windows_stride").set_value(S)
+    page.slider(key="windows_batch").set_value(B).run()
+    n, counts = len(story()[0]), window_counts(len(story()[0]), T, S, B, drop_last=True)
+    never = n - len(ever_targets(n, T, S, B))
+    left_out = counts.dropped_windows
+    notice = f"{never:,} of the {n:,} training tokens {'is' if never == 1 else 'are'} never a target"
+    if left_out:
+        notice += f"; each epoch leaves out {left_out} window{'s' * (left_out > 1)}, other ones each time"
+    assert f"{notice}." in said(page)
+
+
+def test_the_class_presets_windows_leave_out_seven_tokens_for_good_and_four_windows_an_epoch(page: AppTest) -> None:
+    page.select_slider(key="windows_context").set_value(32)
+    page.slider(key="windows_batch").set_value(8).run()
+    assert (
+        "7 of the 4,743 training tokens are never a target; each epoch leaves out 4 windows, other ones each time."
+    ) in said(page)
+
+
+@pytest.mark.parametrize(
+    ("T", "judged_by"),
+    [
+        (32, "10 of 16 validation windows"),
+        (64, "all 8 validation windows"),
+        (256, "both validation windows"),
+        (512, "1 validation window"),
+    ],
+)
+def test_an_evaluation_is_judged_by_no_more_windows_than_it_looks_at(page: AppTest, T: int, judged_by: str) -> None:
+    assert TRAIN_PRESETS["book-124m"].eval_batches * TRAIN_PRESETS["book-124m"].batch_size == 10
+    page.select_slider(key="windows_context").set_value(T).run()
+    assert f"Each evaluation is judged by {judged_by}: the fewer, the noisier." in said(page)
+
+
+@pytest.mark.parametrize("changes", [{"train_share": 0.3}, {"sealed_fraction": 0.1}, {"train_share": 0.5, "stride": 3}])
+def test_the_lesson_has_the_windows_that_its_run_has(
+    lesson: Callable[..., AppTest], data_home: Path, changes: dict[str, Any]
+) -> None:
+    config = replace(TRAIN_PRESETS["class"], **changes)
+    run = RunStore(runs_home()).create(load_text(OWN_STORY), MODEL_PRESETS["class"], config)
+    page = lesson("windows", **{thread.RUN: run.id, thread.PRESET: run.model_config})
+    data = prepare(run.text, run.model_config, config)
+    stride = config.stride or run.model_config.context_length
+    train = window_counts(len(data.train_ids), run.model_config.context_length, stride, config.batch_size, True)
+    assert f"**Training part**, n = {len(data.train_ids):,} tokens" in said(page)
+    assert f"an epoch of {train.batches:,} batches has {train.predictions:,}" in said(page)
+    share = f"of the first part {config.train_share:.0%} is used"
+    assert any(share in text.value for text in page.caption) == ("train_share" in changes)
+
+
+@pytest.mark.parametrize(("stride", "said_of_it"), [(None, ""), (40, "; between two windows 8 tokens are skipped")])
+def test_predict_first_asks_for_what_no_epoch_predicts(
+    lesson: Callable[..., AppTest], data_home: Path, stride: int | None, said_of_it: str
+) -> None:
+    config = replace(TRAIN_PRESETS["class"], stride=stride)
+    run = RunStore(runs_home()).create(load_text(OWN_STORY), MODEL_PRESETS["class"], config)
+    page = lesson("windows", quiz_windows=True, **{thread.RUN: run.id, thread.PRESET: run.model_config})
+    guess = next(field for field in page.number_input if (field.key or "").startswith("quiz_windows_never"))
+    n = len(story()[0])
+    guess.set_value(n - len(ever_targets(n, 32, stride or 32, 8)))
+    page.button((guess.key or "").replace("guess", "check")).click().run()
+    assert page.success[0].value.startswith("Yes")
+    assert f"what is left at the end fills no window{said_of_it}. The windows that fill no batch are other" in (
+        " ".join(text.value for text in [*page.markdown, *page.caption, *page.success])
+    )

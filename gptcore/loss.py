@@ -2,7 +2,8 @@
 
 The loss of one guess is -ln(probability given to the token that came), in nats. The loss of a text is the mean.
 Perplexity is e to that mean: the model is as unsure as if it chose among so many equally likely tokens. Both can be
-compared only between models with the same tokenizer on the same text; ``bits_per_byte`` also between tokenizers.
+compared only between models with the same tokenizer on the same text; ``bits_per_byte`` also between tokenizers. Where
+all cut a text alike, it is the loss times one number and ranks them alike: a small vocabulary's head start stays.
 
 How to read it: ``loss_table`` goes step by step, ``mean_loss`` in one call; a test holds them equal.
 

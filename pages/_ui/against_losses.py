@@ -158,8 +158,8 @@ def notices(seen: Verdicts) -> list[str]:
         said.append(
             f"{against.named(small)} knows only {sizes[small]:,} tokens, those of its own text: a blind guess costs it "
             f"{math.log(sizes[small]):.2f} nats, and {math.log(sizes[large]):.2f} a model that knows {sizes[large]:,}. "
-            "Losses and perplexities of the two are prices in different currencies; bits per byte are one currency, "
-            "but don't take that head start away."
+            "All of them cut this passage into the same tokens, so losses and bits per byte rank them alike; neither "
+            "takes that head start away."
         )
     return said
 

@@ -74,20 +74,19 @@ def side_by_side(seen: Passage) -> None:
 
 
 def _why(heard: dict[str, Passage]) -> str:
-    """Why one column can be compared between any two rows and the others can't, in the numbers of this passage."""
+    """What a loss and bits per byte can be compared between, and what neither tells, in this passage's numbers."""
     V = {label: each.vocab_size for label, each in heard.items()}
     large, small = (choose(V, key=V.__getitem__) for choose in (max, min))
     most = heard[large]
     why = (
-        "A loss and a perplexity are counted per token, among the tokens that a model knows; another tokenizer cuts "
-        f"and counts otherwise. The {most.size:,} bytes that are guessed stay the same for all. So compare bits per "
-        f"byte: the summed loss / (ln 2 × bytes), here {most.loss * len(most.tokens):.1f} / ({math.log(2):.3f} × "
-        f"{most.size:,}) = {most.bits_per_byte:.3f} for the judge “{large}”."
+        "With another tokenizer a loss per token could not be compared, and bits per byte could: the summed loss / "
+        f"(ln 2 × bytes), here {most.loss * len(most.tokens):.1f} / ({math.log(2):.3f} × {most.size:,}) = "
+        f"{most.bits_per_byte:.3f} for the judge “{large}”. All judges here cut alike, so both columns rank them alike."
     )
     if V[small] < V[large]:
         why += (
             f" A vocabulary of {V[small]:,} tokens makes even a blind guess cheap, {heard[small].blind:.2f} nats "
-            f"instead of {heard[large].blind:.2f}: it knows beforehand which tokens may come. Bits per byte don't take "
-            "that help away, but they set a price on the same thing for both."
+            f"instead of {heard[large].blind:.2f}: it knows beforehand which tokens may come. Neither column takes "
+            "that help away."
         )
     return why

@@ -361,6 +361,14 @@ def test_untrained_trained_and_pretrained_models_judge_the_same_passage(page: Ap
 def test_a_compact_vocabulary_is_said_to_have_it_easier(page: AppTest) -> None:
     small = load_model(thread.SMALL_RUN)[1].vocab_size
     assert f"A vocabulary of {small:,} tokens makes even a blind guess cheap, {math.log(small):.2f} nats" in prose(page)
+    assert "Neither column takes that help away." in prose(page)
+
+
+def test_judges_that_cut_alike_are_ranked_alike_by_losses_and_by_bits(page: AppTest) -> None:
+    judged = table(page, "judge").set_index("judge")
+    ratio = judged["bits per byte"] / judged["loss"]
+    assert ratio.max() == pytest.approx(ratio.min(), rel=1e-9)
+    assert "All judges here cut alike, so both columns rank them alike." in prose(page)
 
 
 def test_a_judge_that_lacks_a_token_says_so_and_the_others_go_on(page: AppTest) -> None:

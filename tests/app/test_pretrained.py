@@ -252,6 +252,10 @@ def test_the_passage_costs_each_model_what_gptcore_says(lesson: Open) -> None:
         assert row["vocabulary"] == tokenizer.vocab_size
     assert f"{THE_VERDICT_LOSSES[0].validation:.4f}" in captions(page)
     assert "another passage" in captions(page)
+    ratio = table["bits per byte"] / table["loss"]
+    assert ratio.max() == pytest.approx(ratio.min(), rel=1e-9)
+    said = " ".join(text.value for text in page.markdown)
+    assert "so losses and bits per byte rank them alike; neither takes that head start away." in said
 
 
 def test_the_lines_along_the_passage_end_at_the_means_of_the_table(lesson: Open, drawn: Callable[..., Any]) -> None:

@@ -158,7 +158,7 @@ def kl_divergence(p: Logits, q: Logits) -> float:
         q: (V,), scores of what is expected, for the same tokens.
 
     Raises:
-        ValueError: Another number of tokens.
+        ValueError: Another number of tokens, or scores among which none is the highest: NaN, infinite, or all -inf.
 
     >>> fair, certain = torch.log(torch.tensor([0.5, 0.5])), torch.log(torch.tensor([0.9, 0.1]))
     >>> round(kl_divergence(fair, certain), 3), round(kl_divergence(certain, fair), 3)
@@ -166,8 +166,13 @@ def kl_divergence(p: Logits, q: Logits) -> float:
     """
     if p.shape != q.shape:
         raise ValueError(f"{p.numel():,} tokens can't be compared with {q.numel():,}: they are other choices")
+    for scores in (p, q):
+        if not scores.amax().isfinite():
+            raise ValueError(f"the highest of {scores.numel():,} scores is {float(scores.amax())}: they are no choice")
     log_p, log_q = torch.log_softmax(p.double(), dim=-1), torch.log_softmax(q.double(), dim=-1)
-    return max(0.0, float(F.kl_div(log_q, log_p, reduction="sum", log_target=True)))  # a sum may end at -1e-17
+    chance = log_p.exp()
+    surplus = (chance * (log_p - log_q))[chance > 0]  # what p rules out adds nothing, and 0 x inf would be no number
+    return max(0.0, float(surplus.sum()))  # a sum may end at -1e-17
 
 
 def kl_table(expected: Mapping[str, Expectation]) -> pd.DataFrame:

@@ -108,6 +108,21 @@ def test_other_numbers_of_tokens_have_no_divergence() -> None:
         kl_divergence(random_logits(1), random_logits(1, 51))
 
 
+def test_a_token_that_both_rule_out_adds_nothing_and_one_that_only_q_rules_out_costs_everything() -> None:
+    none = -math.inf
+    p, q = torch.tensor([0.0, 1.0, none]), torch.tensor([3.0, 0.0, none])
+    assert kl_divergence(p, q) == pytest.approx(kl_divergence(p[:2], q[:2]), rel=1e-12)
+    assert kl_divergence(p, torch.tensor([3.0, none, none])) == math.inf
+    assert kl_divergence(torch.tensor([0.0, -800.0]), torch.tensor([0.0, none])) == 0.0, "e^-800 is 0 in a float"
+
+
+@pytest.mark.parametrize("wrong", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
+def test_scores_without_a_highest_number_have_no_divergence(wrong: list[float]) -> None:
+    for pair in ((wrong, [0.0, 1.0]), ([0.0, 1.0], wrong)):
+        with pytest.raises(ValueError, match="the highest of 2 scores is"):
+            kl_divergence(*map(torch.tensor, pair))
+
+
 def test_the_table_leaves_out_pairs_that_choose_among_other_tokens() -> None:
     V = GPT2.vocab_size
     same_size = CompactTokenizer(GPT2, range(COMPACT.vocab_size))  # as many tokens, but others

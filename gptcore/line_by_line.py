@@ -1,7 +1,7 @@
 """One update, line by line: ``training.update`` spelled out, with a stop after each line for whoever wants to look.
 
 How to read it: ``update_lines`` is what runs; the functions below it are its words. A test holds it to ``training``:
-the same losses, gradients and weights, to the last bit.
+the same losses, gradients and weights, to the last bit. ``one_step.begin`` refuses the runs whose updates are others.
 
 What is left out: what there is to see at the stops (``one_step``), and evaluations and samples (``training``).
 Source: Raschka, section 5.2.

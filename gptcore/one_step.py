@@ -136,10 +136,14 @@ def begin(text: Text, model_config: GPTConfig, config: TrainConfig) -> Session:
 
     Raises:
         TextError: The text is too short for these settings; the message holds the numbers.
-        ValueError: The run is changed on purpose, and these lines are those of one that is not.
+        ValueError: The run is changed on purpose, or trains a part of its head at a time: its updates have other lines.
     """
     if config.variant != "none":
         raise ValueError(f"variant={config.variant} changes the lines of an update; look into a run without one")
+    if config.sampled_vocab is not None:
+        raise ValueError(
+            f"sampled_vocab={config.sampled_vocab} takes a part of the head in each update; look into a run without it"
+        )
     data = prepare(text, model_config, config)
     with alone():
         return Session(new_state(model_config, config, data), torch.get_rng_state())

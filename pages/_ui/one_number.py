@@ -60,7 +60,10 @@ def _adamw(step: ParameterStep, settings: Mapping[str, Any]) -> list[str]:
     had, rate = step.remembered, f"{step.lr:.4g}"
     updates, (beta1, beta2) = int(had["updates"]), settings["betas"]
     n = str(updates).translate(RAISED)
-    first = " At a first update that is ±1: every number moves by the whole rate, however small its gradient."
+    first = (
+        f" At a first update that is nearly ±1 wherever the gradient is well above {settings['eps']:g}; where it is 0, "
+        "as it may be for tokens that are not in the batch, only weight decay moves a number."
+    )
     means = (
         f"AdamW keeps running means of *g* and of *g*², and makes up for their start at 0: *m* = {had['m']:.4g} / "
         f"(1 − {beta1:g}{n}) = {had['m_hat']:.4g}, *v* = {had['v']:.4g} / (1 − {beta2:g}{n}) = {had['v_hat']:.4g}."
@@ -68,7 +71,7 @@ def _adamw(step: ParameterStep, settings: Mapping[str, Any]) -> list[str]:
     direction = (
         f"It moves by the rate, {rate}, times *m* / (√*v* + {settings['eps']:g}) = "
         f"{had['m_hat'] / (had['v_hat'] ** 0.5 + settings['eps']):.4g}."
-        f"{first if updates == 1 and step.gradient else ''}"
+        f"{first if updates == 1 else ''}"
     )
     result = (
         f"So *p* − {rate} × {settings['weight_decay']:g} × *p* (weight decay) − {rate} × that = "

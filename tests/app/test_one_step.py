@@ -172,6 +172,22 @@ def test_any_number_may_be_followed(changes: dict[str, Any]) -> None:
     assert f"**{step.after:.7f}**" in prose(page)
 
 
+@pytest.mark.parametrize("gradient", ["none", "some"])
+def test_a_first_update_moves_a_number_by_the_rate_only_where_it_has_a_gradient(gradient: str) -> None:
+    page = click(open_section())
+    session, _ = beside()
+    weights, name = dict(session.state.model.named_parameters()), "token_embedding.weight"
+    slopes = weights[name].grad.flatten()
+    index = int(slopes.abs().argmin() if gradient == "none" else slopes.abs().argmax())
+    assert (slopes[index] == 0) == (gradient == "none")
+    page.selectbox("one_number_tensor").select(name).run()
+    page.number_input(f"one_number_{name}_{len(slopes)}").set_value(index).run()
+    step = one_step.one_parameter(session, name, index)
+    assert abs(step.move) == pytest.approx(0.0 if gradient == "none" else step.lr, rel=1e-3)
+    assert "At a first update that is nearly ±1 wherever the gradient is well above 1e-08; where it is 0" in prose(page)
+    assert "At a first update" not in prose(click(page))
+
+
 def test_with_dropout_both_losses_are_told_apart() -> None:
     model = replace(MODEL, drop_rate=0.2)
     page = click(open_section(model=model))

@@ -134,6 +134,11 @@ def test_a_text_that_is_too_short_is_refused_in_the_runs_own_words() -> None:
         begin(replace(STORY, text="The lamp."), MODEL, SETTINGS)
 
 
+def test_a_run_that_takes_a_part_of_its_head_in_each_update_is_refused() -> None:
+    with pytest.raises(ValueError, match="sampled_vocab=8 takes a part of the head in each update"):
+        session(compact_vocab=False, sampled_vocab=8)
+
+
 @pytest.mark.parametrize("lr", [1e5, 1e30])
 def test_a_session_diverges_in_the_words_of_a_run(lr: float) -> None:
     one = session(lr=lr)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -86,13 +87,20 @@ def copying(index: CopyIndex, ids: Sequence[int], min_tokens: int) -> Copying:
 
 
 def written_tokens(text: str, prompt: str = "") -> list[int]:
-    """What stands in a text after the beginning that was given, in GPT-2's tokens.
+    """What stands in a text after the beginning that was given, in GPT-2's tokens, as the whole text is cut.
+
+    A token that begins in what was given and ends behind it counts as written.
 
     >>> written_tokens("Every effort moves you", prompt="Every effort")
     [6100, 345]
+    >>> written_tokens("Every effort moves you", prompt="Every effort mov")
+    [6100, 345]
     """
     tokenizer = load_tokenizer()
-    return tokenizer.encode(text)[len(tokenizer.encode(prompt)) :]
+    ids = tokenizer.encode(text)
+    given = sum(len(tokenizer.token_bytes(token)) for token in tokenizer.encode(prompt))
+    ends = accumulate(len(tokenizer.token_bytes(token)) for token in ids)
+    return ids[sum(end <= given for end in ends) :]
 
 
 def over_the_run(

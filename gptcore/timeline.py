@@ -21,6 +21,7 @@ from gptcore.memorization import MIN_COPIED, CopiedSpan, CopyIndex, copied_token
 from gptcore.overfitting import UNTRAINED, Evaluation, best, evaluations
 from gptcore.parameters import count_parameters
 from gptcore.paths import RECORDED
+from gptcore.recitation import written_tokens
 from gptcore.runs.store import Run
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import open_parts, seal_text
@@ -149,10 +150,10 @@ def look_back(run: Run) -> Timeline:
     vocab_size = len({*train_ids, *validation_ids, *sealed_ids}) if training.compact_vocab else tokenizer.vocab_size
     index, sayings = CopyIndex(train_ids), []
     for row in run.samples():
-        given, ids = tokenizer.encode(row["prompt"]), tokenizer.encode(row["text"])
-        spans = index.spans(ids[len(given) :], MIN_COPIED)
-        shifted = [replace(span, start=span.start + len(given)) for span in spans]
-        sayings.append(Saying(row["step"], row["prompt"], row["text"], len(ids) - len(given), shifted))
+        written = written_tokens(row["text"], row["prompt"])
+        given = len(tokenizer.encode(row["text"])) - len(written)
+        shifted = [replace(span, start=span.start + given) for span in index.spans(written, MIN_COPIED)]
+        sayings.append(Saying(row["step"], row["prompt"], row["text"], len(written), shifted))
     rows, _ = run.metrics()
     probes = run.probes()
     by_step = {probe["step"]: probe for probe in probes}

@@ -194,7 +194,7 @@ def _show(one: Asked, place: int, written: Written | None, how: str) -> None:
 def _measured(written: Written, place: int, how: str) -> None:
     if written.pieces:
         found = copied(written)
-        given = len(resources.token_ids(written.prompt))
+        given = len(resources.token_ids(written.text)) - found.written
         spans = [replace(span, start=span.start + given) for span in found.spans]
         chips.copied(written.prompt, written.text, spans, key=f"pretrained_text_{place}")
         tokens = len(written.pieces)

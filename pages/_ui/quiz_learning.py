@@ -9,6 +9,7 @@ from gptcore.figures.bars import percent
 from gptcore.memorization import MIN_COPIED, copied_tokens
 from gptcore.overfitting import parting
 from gptcore.published import THE_VERDICT_RUN, THE_VERDICT_TRAIN_TOKENS
+from gptcore.recitation import written_tokens
 from gptcore.runs.store import Run
 from gptcore.slips import SLIPS
 from gptcore.windows import WindowCounts, window_counts
@@ -134,14 +135,13 @@ def _temperature() -> Question:
 
 
 def _copies(looked: Looked, sample: dict[str, Any]) -> list[Question]:
-    run, written = looked.run, resources.token_ids(sample["text"])
-    config = run.train_config
+    run, config = looked.run, looked.run.train_config
     spans = {
         least: resources.copied_spans(run.text, config, sample["text"], least, sample["prompt"])
         for least in (2, MIN_COPIED)
     }
     copied = {least: copied_tokens(found) for least, found in spans.items()}
-    new = len(written) - len(resources.token_ids(sample["prompt"]))
+    new = len(written_tokens(sample["text"], sample["prompt"]))
     longest = max((span.length for span in spans[MIN_COPIED]), default=0)
     return [
         Question(

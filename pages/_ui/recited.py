@@ -21,7 +21,7 @@ MOST_PASSAGES = 10  # to choose from, the longest first
 def text(run: Run, spoken: Spoken, measures: Measures) -> None:
     """The text, and the four numbers about it."""
     with st.container(height=200, key="memory_said"):
-        given = len(resources.token_ids(spoken.prompt))
+        given = len(resources.token_ids(spoken.text)) - measures.training.written
         spans = [CopiedSpan(given + s.start, s.length, s.place) for s in measures.training.spans]
         chips.copied(spoken.prompt, spoken.text, spans, key="memory_text")
     unread = run.config["text"]["key"] in recital.UNREAD_BY_STRANGER

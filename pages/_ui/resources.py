@@ -21,6 +21,7 @@ from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, GPTConfig, Precision, S
 from gptcore.corpora import Text
 from gptcore.language import floor_line
 from gptcore.memorization import CopiedSpan, CopyIndex
+from gptcore.recitation import written_tokens
 from gptcore.runs.files import Stamp, stamp_of
 from gptcore.runs.store import Run
 from gptcore.tokenizer import END_OF_TEXT_ID, CompactTokenizer, Tokenizer, load_tokenizer
@@ -160,8 +161,9 @@ def copied_spans(
     text: Text, config: TrainConfig, generated: str, min_tokens: int, prompt: str = ""
 ) -> list[CopiedSpan]:
     """Passages of a generated text that stand verbatim in the training part; its prompt is not counted."""
-    given = len(token_ids(prompt))
-    spans = copy_index(open_parts(text.text, config)[0]).spans(token_ids(generated)[given:], min_tokens)
+    written = written_tokens(generated, prompt)
+    given = len(token_ids(generated)) - len(written)
+    spans = copy_index(open_parts(text.text, config)[0]).spans(written, min_tokens)
     return [replace(span, start=span.start + given) for span in spans]
 
 

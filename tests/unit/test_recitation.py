@@ -39,6 +39,13 @@ def test_the_prompt_is_not_counted_as_written() -> None:
     assert written_tokens(TEXT) == load_tokenizer().encode(TEXT)
 
 
+@pytest.mark.parametrize("cut", range(len(TEXT)))
+def test_nothing_that_was_written_is_lost_wherever_the_prompt_ends(cut: int) -> None:
+    written = load_tokenizer().decode(written_tokens(TEXT, TEXT[:cut]))
+    assert written.endswith(TEXT[cut:])
+    assert TEXT.endswith(written)
+
+
 def test_over_a_run_each_sample_is_held_to_both_texts() -> None:
     copied, own = " struck nine, and nobody in the", " pizza pizza pizza"
     samples = [

@@ -79,9 +79,9 @@ def best(looks: Sequence[Evaluation]) -> Evaluation:
 
 
 def parting(looks: Sequence[Evaluation]) -> Evaluation | None:
-    """Where the curves part: the first evaluation in a second reading or later, before the best one, that has a gap.
+    """Where the curves part: the first evaluation in a second epoch or later, before the best one, that has a gap.
 
-    In the first reading every batch is new, so nothing can have been learnt by heart yet.
+    With windows that don't overlap every batch of the first epoch is new, so nothing can be known by heart yet.
     """
     until = best(looks).step
     return next((look for look in looks if look.epoch >= 2 and look.gap > 0 and look.step < until), None)

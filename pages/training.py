@@ -25,6 +25,7 @@ from pages._ui import (
     owner,
     predict,
     quiz,
+    replay,
     resources,
     sealing,
     settings,
@@ -61,12 +62,12 @@ def _before(chosen: settings.Settings) -> str:
     need = queue.needs(sized, config)
     updates = settings.updates(chosen)
     seconds = run_seconds(sized, config, updates, machine_speed())
-    readings = updates / max(counts.train.batches, 1)
+    readings = updates * config.batch_size * model.context_length / max(counts.train_tokens, 1)
     return (
         f"{count_parameters(sized):,} parameters, {counts.train.windows:,} + {counts.validation.windows:,} windows of "
         f"{model.context_length} tokens. Needs about {need.memory / 2**20:,.0f} MiB of memory, at most "
-        f"{need.disk / 2**20:,.0f} MiB of disk, and here about {settings.in_time(seconds)}. It reads the training part "
-        f"{readings:,.1f} times"
+        f"{need.disk / 2**20:,.0f} MiB of disk, and here about {settings.in_time(seconds)}. It guesses each training "
+        f"token about {readings:,.1f} times"
         + ("." if readings >= BY_HEART_READINGS else ": too few to know it by heart. Take a smaller share of the text.")
     )
 
@@ -100,14 +101,8 @@ with right:
 
 run = thread.run()
 status = run.status
-best = status.get("best")
-rows = resources.metrics(run)
-later = 0 if best is None else int((rows["val_loss"].notna() & (rows["step"] > best["step"])).sum())
 frame.notice(
-    f"The best validation loss is {best['val_loss']:.2f}, at step {best['step']}: what the model learnt after that, it "
-    "learnt about this text alone."
-    if best and later
-    else "The validation loss tells how well the model guesses text that it never trains on.",
+    replay.best_so_far(run),
     "Batches are noisy: each is another piece of text"
     + (", seen with dropout on. Evaluations look with dropout off." if run.model_config.drop_rate else "."),
     f"Step n is the state after update n + 1: each update sees {run.train_config.batch_size} windows of "

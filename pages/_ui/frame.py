@@ -35,7 +35,7 @@ LESSONS = (
     Lesson("tokens", "Data", "Tokens", "view_week", "chapter 2", "What does a model read, if not words?"),
     Lesson("bpe", "Data", "BPE", "merge", "chapter 2", "How is a token built?"),
     Lesson("windows", "Data", "Windows", "splitscreen", "chapter 2", "How does one text become hundreds of exercises?"),
-    Lesson("parameters", "Model", "Parameters", "account_tree", "chapter 4", "Where do 124 million numbers sit?"),
+    Lesson("parameters", "Model", "Parameters", "account_tree", "chapter 4", "Where do a model's numbers sit?"),
     Lesson(
         "forward",
         "Model",

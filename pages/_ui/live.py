@@ -9,6 +9,7 @@ import streamlit as st
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.figures.curves import AXIS_TITLES, Axis, learning_curves
 from gptcore.memorization import MIN_COPIED
+from gptcore.parameters import count_parameters
 from gptcore.published import THE_VERDICT_RUN, PublishedRun
 from gptcore.runs import queue
 from gptcore.runs.store import Run
@@ -95,7 +96,8 @@ def _meanwhile(run: Run) -> None:
     rows = resources.metrics(recorded)
     played = st.session_state.get("training_played", 0) % len(rows) + PLAYED_STEPS
     st.session_state["training_played"] = played
-    st.caption("Meanwhile, a recorded run: 124 million parameters learn The Glass Clock.")
+    millions = count_parameters(resources.run_model_config(recorded)) / 1e6
+    st.caption(f"Meanwhile, a recorded run: {millions:.0f} million parameters learn The Glass Clock.")
     seen = rows[rows["step"] < played]
     lines = resources.reference_lines(recorded.text.text, recorded.train_config)
     figure = learning_curves(seen, lines)

@@ -6,6 +6,7 @@ view takes. What is left out: the text itself and how it is measured (``recital`
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import streamlit as st
@@ -141,10 +142,13 @@ def _why(run: Run, length: int) -> str:
     stride = run.train_config.stride or T
     if stride == 1:
         return "A training window began at every token: to this model all places are beginnings."
-    why = (
-        f"Its windows began every {stride} tokens, so each token always stood at the same place of a window, and what "
-        "it knows by heart is bound to that place."
+    places = math.ceil(T / stride)
+    bound = (
+        "always stood at the same place of a window, and what it knows by heart is bound to that place."
+        if places == 1
+        else f"stood at {places} places of a window at most, and what it knows by heart is bound to those."
     )
+    why = f"Its windows began every {stride} tokens, so each token {bound}"
     if LONGEST + length <= T:
         return why
     return (

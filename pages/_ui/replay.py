@@ -1,7 +1,7 @@
 """A run looked at again: its evaluations, what it said at each of them, and whether it has begun to over-fit.
 
 How to read it: ``curve`` is what the charts draw, ``points`` are the evaluations as numbers, ``phases`` names what they
-show, and ``verdict`` puts a rule of ``gptcore.overfitting`` into a sentence.
+show, and ``verdict`` and ``best_so_far`` put a rule of ``gptcore.overfitting`` into a sentence.
 """
 
 from __future__ import annotations
@@ -76,6 +76,19 @@ def verdict(looks: Sequence[Evaluation]) -> str:
         "unstable": f"No, but something else is wrong: {moved}, and the training loss rose as well, {fell}. A learning "
         "rate that is too large does this.",
     }[state]
+
+
+def best_so_far(run: Run) -> str:
+    """The best validation loss of a run, and what its later updates were for: said only where the run has ended."""
+    looks = points(resources.metrics(run))
+    if not looks or overfitting.best(looks).step == looks[-1].step:
+        return "The validation loss tells how well the model guesses text that it never trains on."
+    at_best = overfitting.best(looks)
+    said = f"The best validation loss{'' if run.has_ended else ' so far'} is {at_best.validation:.2f}, "
+    said += f"at step {at_best.step}"
+    if run.has_ended and overfitting.judge(looks).state == "over-fitted":
+        return f"{said}: what the model learnt after that, it learnt about this text alone."
+    return f"{said}; whether a rise since then means anything, the lesson on over-fitting says."
 
 
 def stopped(looks: Sequence[Evaluation], updates: int) -> str:

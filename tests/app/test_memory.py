@@ -238,8 +238,20 @@ def test_guess_first_hides_the_result_until_it_was_guessed(page: AppTest) -> Non
 def test_where_windows_begin_at_every_token_all_places_are_beginnings(lesson: Open, drawn: Drawn) -> None:
     page = opened(lesson, trained(config=replace(QUICK, stride=1)))
     assert "A training window began at every token" in prose(page)
+    assert "places of a window at most" not in prose(page)
     bars = drawn(page, "memory_extraction")
     assert [bar["y"] for bar in bars[:2]] == [bar["y"] for bar in bars[2:4]]
+
+
+@pytest.mark.parametrize(("stride", "places"), [(16, 2), (5, 7), (40, 1)])
+def test_windows_that_overlap_show_each_token_at_several_places(lesson: Open, stride: int, places: int) -> None:
+    run = trained(config=replace(QUICK, stride=stride))
+    T, tokens = run.model_config.context_length, range(200, 300)  # far from the text's ends
+    stood = [{token - begin for begin in range(0, 400, stride) if 0 <= token - begin < T} for token in tokens]
+    assert max(map(len, stood)) == places
+    said = prose(opened(lesson, run))
+    assert (f"each token stood at {places} places of a window at most" in said) == (places > 1)
+    assert ("each token always stood at the same place of a window" in said) == (places == 1)
 
 
 # ------------------------------------------------------------------------------------------------------ the other views

@@ -45,6 +45,10 @@ def upload(page: AppTest, raw: bytes, name: str = "mine.txt") -> AppTest:
     return page.file_uploader("training_upload").set_value((name, raw, "text/plain")).run()
 
 
+def captions(page: AppTest) -> list[str]:
+    return [caption.value for caption in page.caption]
+
+
 def train(page: AppTest) -> AppTest:
     return page.button("training_start").click().run()
 
@@ -463,6 +467,7 @@ def test_while_a_run_waits_its_place_is_told_and_the_recorded_run_plays(
     page.run()
     told = "place 2 of 2 in the queue, it waits until 1,400 MiB of memory are free, about 42 s to wait"
     assert any(told in caption.value for caption in page.caption)
+    assert "Meanwhile, a recorded run: 162 million parameters learn The Glass Clock." in captions(page)
     played = f"training_meanwhile_{run.id}"
     before = drawn(page, played)[0]["x"]
     assert drawn(page.run().run(), played)[0]["x"][: len(before) + 1] == [*before, len(before)]
@@ -480,6 +485,50 @@ def test_what_is_not_saved_is_said(lesson: Open, finished_run: Run, status: dict
     finished_run.update_status(**status)
     page = lesson("training", **{thread.RUN: finished_run.id})
     assert any(warning.value.endswith(said) for warning in page.warning)
+
+
+def with_losses(run: Run, training: list[float], validation: list[float], state: str) -> Run:
+    """The run as if its evaluations had come out so."""
+    rows = run.metrics()[0]
+    evaluated = [row for row in rows if row["val_loss"] is not None]
+    for row, train_loss, val_loss in zip(evaluated, training, validation, strict=True):
+        row |= {"train_loss": train_loss, "val_loss": val_loss}
+    (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run.update_status(state=state)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("state", "validation", "said"),
+    [
+        (
+            "done",
+            [5.0, 4.0, 4.1, 5.0],
+            "The best validation loss is 4.00, at step 2: what the model learnt after that,",
+        ),
+        ("done", [5.0, 4.0, 4.1, 4.01], "The best validation loss is 4.00, at step 2; whether a rise since then means"),
+        ("running", [5.0, 4.0, 4.1, 5.0], "The best validation loss so far is 4.00, at step 2; whether a rise since"),
+        ("done", [5.0, 4.5, 4.2, 4.0], "The validation loss tells how well the model guesses text that it never"),
+    ],
+)
+def test_what_came_after_the_best_step_is_judged_only_at_the_end_and_by_the_rule(
+    lesson: Open, finished_run: Run, state: str, validation: list[float], said: str
+) -> None:
+    run = with_losses(finished_run, [5.0, 4.0, 3.0, 2.0], validation, state)
+    page = lesson("training", **{thread.RUN: run.id})
+    assert not page.exception
+    prose = " ".join(text.value for text in page.markdown)
+    assert said in prose
+    assert ("this text alone" in prose) == ("what the model learnt" in said)
+
+
+@pytest.mark.parametrize("stride", [None, 4, 100])
+def test_how_often_a_token_is_guessed_counts_tokens_not_epochs(page: AppTest, stride: int | None) -> None:
+    page.number_input("training_stride_class").set_value(stride).run()
+    model, config = MODEL_PRESETS["class"], replace(TRAIN_PRESETS["class"], stride=stride)
+    tokens = len(batches.prepare(load_text(OWN_STORY), model, config).train_ids)
+    guesses = 300 * config.batch_size * model.context_length
+    assert any(f"guesses each training token about {guesses / tokens:.1f} times." in said for said in captions(page))
 
 
 def test_a_run_that_stops_says_so_before_it_has_stopped(lesson: Open, finished_run: Run) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from gptcore.config import MODEL_PRESETS, GPTConfig
+from gptcore.config import MODEL_PRESETS, GPTConfig, Variant
 from gptcore.corpora import (
     CATALOGUE,
     MAX_TEXT_BYTES,
@@ -22,6 +22,8 @@ from gptcore.paths import POCKET_MODEL, home
 from gptcore.runs.store import Run
 from pages._ui import control, frame, owner, thread
 from pages._ui.resources import UNTRAINED, Voice
+
+CHANGED_MODELS: tuple[Variant, ...] = ("no-mask", "softmax-twice", "dropout-left-on")  # the others change no model
 
 UPLOAD = "own text"
 MY_MODEL = "the model of the thread"
@@ -181,4 +183,17 @@ def voice(key: str, *also: Voice) -> Voice:
     labels = [option.label for option in options]
     control.among(f"{key}_voice", labels)
     label = st.selectbox("Model", labels, key=f"{key}_voice")
-    return next(option for option in options if option.label == label)
+    chosen = next(option for option in options if option.label == label)
+    say_changed(chosen)
+    return chosen
+
+
+def say_changed(voice: Voice) -> None:
+    """Say it where a run's model was changed on purpose while it learnt: its weights speak in the usual one."""
+    if voice.path is None or not (voice.path / "text.txt").is_file():
+        return
+    variant = Run(voice.path).train_config.variant
+    if variant in CHANGED_MODELS:
+        st.caption(
+            f"This run was trained with the deliberate change “{variant}”; here its weights speak in the usual model."
+        )

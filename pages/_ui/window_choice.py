@@ -100,7 +100,9 @@ def _choose_voice(key: str) -> Voice:
         help="The untrained model has the shape of the class preset and GPT-2's vocabulary.",
         persist_state="session",
     )
-    return options[label or first]
+    chosen = options[label or first]
+    choices.say_changed(chosen)
+    return chosen
 
 
 def _reader(voice: Voice, text: str) -> tuple[Voice, int, int]:

@@ -19,18 +19,20 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore import sampling
-from gptcore.config import SamplingConfig
+from gptcore.config import SamplingConfig, Variant
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.draws import distinct_share, draw_counts, draw_many, effective_choices, nucleus_size, repeated_share
 from gptcore.figures.bars import next_token_bars
 from gptcore.figures.theme import marked
 from gptcore.paths import runs_home
 from gptcore.published import NINE_WORDS
+from gptcore.runs.files import replace_json
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.runs.worker import execute
 from gptcore.sampling import choose, generate, next_logits, next_token_table
 from gptcore.tokenizer import END_OF_TEXT_ID, show_token
-from pages._ui import frame, owner, resources, rules, thread
+from gptcore.variants import VARIANTS, Unchanged
+from pages._ui import choices, frame, owner, resources, rules, thread
 from pages._ui.resources import UNTRAINED, Voice
 
 Open = Callable[..., AppTest]
@@ -200,6 +202,25 @@ def test_the_voices_are_ones_own_run_first_and_an_untrained_model_last(lesson: O
     page = lesson("sampling", **{thread.RUN: finished_run.id})
     assert page.selectbox("sampling_voice").options[:2] == ["your run, best", "your run, last"]
     assert page.selectbox("sampling_voice").options[-2:] == ["untrained", "the book's nine words"]
+
+
+@pytest.mark.parametrize("variant", ["no-mask", "one-batch"])
+def test_a_run_whose_model_was_changed_is_said_to_speak_in_the_usual_one(
+    lesson: Open, finished_run: Run, variant: Variant
+) -> None:
+    told = finished_run.config
+    told["training"]["variant"] = variant
+    replace_json(finished_run.folder / "config.json", told)
+    for key in ("sampling", "forward", "loss"):
+        page = lesson(key, **{thread.RUN: finished_run.id})
+        assert not page.exception
+        said = [caption.value for caption in page.caption if "deliberate change" in caption.value]
+        assert bool(said) == (variant == "no-mask")
+
+
+def test_the_variants_of_which_that_is_said_are_those_that_change_the_model() -> None:
+    changing = [name for name, one in VARIANTS.items() if type(one).change_model is not Unchanged.change_model]
+    assert list(choices.CHANGED_MODELS) == changing
 
 
 def test_another_voice_has_other_bars_over_its_own_vocabulary(lesson: Open, drawn: Drawn, finished_run: Run) -> None:

@@ -63,7 +63,7 @@ def counting_losses(train_ids: Sequence[int], validation_ids: Sequence[int], voc
     Raises:
         ValueError: No training token, or fewer than two validation tokens.
 
-    Source: Witten and Bell 1991, method C; Chen and Goodman 1999, section 2.6.
+    Source: Witten and Bell 1991, method C; Chen and Goodman 1999.
     """
     if not train_ids or len(validation_ids) < 2:
         raise ValueError(

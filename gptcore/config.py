@@ -84,12 +84,16 @@ class TrainConfig(Checked):
     """
 
     batch_size: int = described(8, "Windows per update; the gradient is their average.", 1, 65_536)
-    lr: float = described(5e-4, "Peak learning rate: how far one update moves along the gradient.", 0.0)
-    weight_decay: float = described(0.1, "How strongly AdamW pulls every weight towards zero.", 0.0)
-    epochs: int = described(10, "How many times the training text is read from end to end.", 1, MAX_STEPS)
+    lr: float = described(5e-4, "Peak learning rate: how large a step one update takes, downhill.", 0.0)
+    weight_decay: float = described(
+        0.1, "How strongly each update pulls every parameter towards zero, biases and norms too.", 0.0
+    )
+    epochs: int = described(10, "How many times a run goes through all windows of the training text.", 1, MAX_STEPS)
     steps: int | None = described(None, "Updates in all; when given, it replaces the epochs.", 1, MAX_STEPS)
     optimiser: Optimiser = described(
-        "adamw", "AdamW keeps a mean and a variance per weight; SGD keeps a velocity.", choices=get_args(Optimiser)
+        "adamw",
+        "AdamW keeps running means of each weight's gradient and of its square; SGD keeps a velocity.",
+        choices=get_args(Optimiser),
     )
     warmup_steps: int = described(0, "Updates in which the learning rate rises in a line from near zero.", 0, MAX_STEPS)
     min_lr: float | None = described(None, "Where a cosine lets the learning rate end; empty keeps it constant.", 0.0)

@@ -121,7 +121,9 @@ class Language:
         return costs
 
     def score(self, tokens: Sequence[str]) -> float:
-        """The mean of ``costs``: the best loss that can be hoped for on this very text, in nats a token.
+        """The mean of ``costs``: what the true rules themselves pay on this very text, in nats a token.
+
+        On average that is the least that any model can pay; on one text a lucky model may pay less.
 
         Raises:
             ValueError: A token that may not stand there, or fewer than three tokens.

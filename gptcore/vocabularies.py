@@ -56,7 +56,12 @@ def ways(train: str, merges: Sequence[LearntMerge], size: int) -> list[Way]:
         train: The text whose characters and words make two of the vocabularies.
         merges: What ``bpe.learn_merges`` learnt from it.
         size: The size of the vocabulary made of them, bytes included.
+
+    Raises:
+        ValueError: A size below that of the bytes, which are in every such vocabulary.
     """
+    if size < BYTES:
+        raise ValueError(f"size={size} is below {BYTES}: the vocabulary begins with all {BYTES} bytes")
     kept = merges[: size - BYTES]
     characters, words = frozenset(train), frozenset(cut_words(train))
     return [

@@ -73,7 +73,7 @@ def compare() -> list[Question]:
             "losses at most?",
             next(words for limit, words in SPREADS.items() if wide < limit),
             f"From {min(losses):.3f} to {max(losses):.3f}: {wide:.3f} nats, by chance alone. A smaller "
-            "difference between two settings shows nothing.",
+            "difference between two single runs shows nothing; the means of several seeds each can show less.",
             tuple(SPREADS.values()),
         ),
         Question(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcore.bpe import encode_by_merging, learn_merges, learnt_ranks
+from gptcore.bpe import BYTES, encode_by_merging, learn_merges, learnt_ranks
 from gptcore.tokenizer import load_tokenizer
 from gptcore.vocabularies import Way, cut_words, ways
 
@@ -65,6 +66,12 @@ def test_both_bpes_make_as_many_pieces_as_their_tokens_and_characters_lose_nothi
     assert "".join(found["characters"].cut(text)) == text
     assert len(found["GPT-2's"].cut(text)) == len(load_tokenizer().encode(text))
     assert len(found["this"].cut(text)) == len(encode_by_merging(text, learnt_ranks(MERGES, SIZE)))
+
+
+@pytest.mark.parametrize("size", [250, BYTES - 1])
+def test_a_vocabulary_smaller_than_its_bytes_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=f"size={size} is below {BYTES}"):
+        ways(TRAIN, MERGES, size)
 
 
 @given(st.text("ab ,.-\n", max_size=40))

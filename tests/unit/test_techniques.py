@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from gptcore import techniques
 from gptcore.batches import prepare
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, Precision
 from gptcore.corpora import OWN_STORY, load_text
+from gptcore.fast import fused_loss
 from gptcore.race import race
 from gptcore.records import StepRecord
 from gptcore.techniques import TECHNIQUES, Gain, Technique
@@ -27,6 +29,20 @@ def test_a_technique_changes_nothing_beyond_its_tolerance(technique: Technique) 
     assert technique.tolerance is not None
     assert plain.shape == quick.shape
     assert float((plain - quick).double().norm()) <= technique.tolerance * float(plain.double().norm())
+
+
+def test_evaluation_without_gradients_is_timed_beside_the_same_loss_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gradients: list[bool] = []
+
+    def watched(*batch: Any) -> torch.Tensor:
+        with_gradients.append(torch.is_grad_enabled())
+        return fused_loss(*batch)
+
+    monkeypatch.setattr(techniques.fast, "fused_loss", watched)
+    technique = next(each for each in TECHNIQUES if each.name == "Evaluation without gradients")
+    for action in technique.pair():
+        action()
+    assert with_gradients == [True, False]
 
 
 def test_those_that_change_the_model_say_so() -> None:

@@ -35,7 +35,7 @@ def submit(
         model: The model's shape; a compact vocabulary gets the size that the text gives it.
         training: The settings; a missing number of threads becomes all cores, so that the run's record says it.
         owner: Who owns it (``owner_of``); None for nobody.
-        about: What else config.json is to hold.
+        about: What else config.json is to hold, and perhaps a ``run_id`` (``RunStore.create``).
 
     Raises:
         QueueError: The owner has as many runs waiting as one may.

@@ -235,6 +235,7 @@ class RunStore:
         model: GPTConfig,
         training: TrainConfig,
         check: Callable[[], object] = lambda: None,
+        run_id: str | None = None,
         **about: Any,
     ) -> Run:
         """A new queued run with an id that can't be guessed, and the next number in the queue; the bell rings.
@@ -244,13 +245,14 @@ class RunStore:
             model: As for ``create_run``.
             training: As for ``create_run``.
             check: Called while nobody else can add a run; what it raises keeps this one out.
+            run_id: Such an id, where somebody expects the run under it.
             about: As for ``create_run``.
 
         Raises:
             OSError: The folder can't be written, or the disk is full; what was begun is removed.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        folder = self.root / secrets.token_hex(8)
+        folder = self.root / (run_id or secrets.token_hex(8))
         try:
             with self.lock:
                 check()

@@ -2,35 +2,37 @@
 
     sweeps/<id>/sweep.json   the sweep, its text's name and its owner, written once
     sweeps/<id>/text.txt     the text
+    sweeps/<id>/trials.json  the trials that were begun, as they stood when somebody last looked
     sweeps/<id>/stop         exists while nothing more is to be begun
+    sweeps/<id>/lock         held by whoever begins trials, or stops the sweep
 
-Which runs belong to a sweep stands in each run's own config.json, and a study is told their results anew at every step:
-so a sweep that was interrupted, by whatever, goes on where ``advance`` is called again. Being fair is the queue's
-affair: all trials have one owner, who takes turns with everybody else.
+What to try next, and what is used up, follows from the list, and a study is told all results anew at every step: so a
+sweep that was interrupted, by whatever, goes on where ``advance`` is called again. Being fair is the queue's affair:
+all trials have one owner, who takes turns with everybody else.
 
 How to read it: ``begin`` writes a sweep down, ``trials`` reads how it stands, ``advance`` is one step. What is left
-out: what to try next (``gptcore.sweeps``), and whoever calls ``advance``: a page that is open, or the command line.
+out: the list (``trial_list``), what to try next (``gptcore.sweeps``), and whoever calls ``advance``: a page that is
+open, or the command line.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from gptcore.corpora import Text
 from gptcore.estimate import machine_speed, run_seconds
 from gptcore.machine import cores
-from gptcore.runs import requests
+from gptcore.runs import requests, trial_list
 from gptcore.runs.files import replace_json
-from gptcore.runs.queue import look
 from gptcore.runs.store import RUN_ID, Run, RunStore
 from gptcore.sweep_results import expected, importance, promised, table
 from gptcore.sweeps import Sweep, Trial, Values, following, from_plain, to_plain
@@ -95,45 +97,59 @@ class Sweeping:
         """Whether somebody asked that nothing more be begun."""
         return (self.folder / "stop").exists()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else begins trials of this sweep, or stops it.
+
+        Raises:
+            QueueError: Somebody else was at it for too long.
+        """
+        lock = FileLock(self.folder / "lock", timeout=PATIENCE_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise requests.QueueError("trials of this sweep are being begun at this moment: press again") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def runs(self) -> list[Run]:
-        """Its trials, the first begun first."""
-        found = [(about["number"], run) for run in self.store.whole() if (about := _about(run)).get("id") == self.id]
-        return [run for _, run in sorted(found, key=lambda each: each[0])]
+        """The runs of its trials, the first begun first; those that were deleted are left out."""
+        runs = [Run(self.store.root / trial.run) for trial in trial_list.read(self.store, self.folder)]
+        return [run for run in runs if run.exists]
 
     def stop(self, owners: Collection[str]) -> None:
         """Begin nothing more, and cancel what is under way.
 
         Raises:
             PermissionError: It is somebody else's.
+            QueueError: A trial is being begun, and takes long; it is the last.
         """
-        if self.owner not in owners:
-            raise PermissionError("this sweep is somebody else's: it can be watched, not changed")
-        (self.folder / "stop").touch()
-        for run in self.runs():
-            if not run.has_ended:
-                requests.cancel(run, owners)
+        self._check_owner(owners)
+        (self.folder / "stop").touch()  # before the lock: whoever holds it begins no further trial
+        with self.alone():
+            for run in self.runs():
+                if not run.has_ended:
+                    requests.cancel(run, owners)
 
     def go_on(self, owners: Collection[str]) -> None:
         """Begin again; trials that were cancelled go on from their checkpoints.
 
         Raises:
             PermissionError: It is somebody else's.
+            QueueError: Trials are being begun, or stopped, at this moment.
         """
+        self._check_owner(owners)
+        with self.alone():
+            for run in self.runs():
+                if run.status["state"] == "cancelled":
+                    requests.go_on(run, owners)
+            (self.folder / "stop").unlink(missing_ok=True)
+
+    def _check_owner(self, owners: Collection[str]) -> None:
         if self.owner not in owners:
             raise PermissionError("this sweep is somebody else's: it can be watched, not changed")
-        for run in self.runs():
-            if run.status["state"] == "cancelled":
-                requests.go_on(run, owners)
-        (self.folder / "stop").unlink(missing_ok=True)
-
-
-def _about(run: Run) -> dict[str, Any]:
-    """What a run says of the sweep that it belongs to; nothing where it belongs to none, or was deleted just now."""
-    try:
-        about: dict[str, Any] = run.config.get("sweep") or {}
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return about
 
 
 def begin(store: RunStore, text: Text, sweep: Sweep, owner: str | None = None) -> Sweeping:
@@ -160,6 +176,7 @@ def begin(store: RunStore, text: Text, sweep: Sweep, owner: str | None = None) -
         file.write(text.text)
     about = {"key": text.key, "title": text.title, "prompt": text.prompt, "sha256": text.sha256}
     owner = owner or f"sweep {sweeping.id}"
+    trial_list.write(sweeping.folder, [])
     replace_json(sweeping.folder / "sweep.json", {"sweep": to_plain(sweep), "text": about, "owner": owner})
     return sweeping
 
@@ -174,14 +191,7 @@ def all_of(store: RunStore, owners: Collection[str]) -> list[Sweeping]:
 
 def trials(sweeping: Sweeping) -> list[Trial]:
     """How all trials of a sweep stand, the first begun first."""
-    return [_trial(run) for run in sweeping.runs()]
-
-
-def _trial(run: Run) -> Trial:
-    about, status = run.config["sweep"], run.status
-    diverged = str(status.get("reason")).startswith("diverged")
-    loss = math.inf if diverged else status.get("best", {}).get("val_loss")
-    return Trial(run.id, about["values"], status["state"], loss, look(run).used, about["estimate"])
+    return trial_list.look(sweeping.store, sweeping.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +225,11 @@ def advance(sweeping: Sweeping, speed: Callable[[], float] = machine_speed) -> S
         ValueError: A trial whose settings can't be used on this text.
     """
     sweep = sweeping.sweep
-    with FileLock(sweeping.folder / "lock", timeout=PATIENCE_SECONDS):
+    with sweeping.alone():
         while True:
             now = trials(sweeping)
+            with suppress(OSError):  # on a full disk the list of the last look will do
+                trial_list.write(sweeping.folder, now)
             under_way = sum(not trial.is_over for trial in now)
             if sweeping.is_stopped:
                 return Standing(now, "stopped", under_way > 0)
@@ -232,7 +244,7 @@ def advance(sweeping: Sweeping, speed: Callable[[], float] = machine_speed) -> S
                     return Standing(now, None, under_way=True)
                 return Standing(now, "the budget is used", under_way=False)
             try:
-                _submit(sweeping, sweep, values, len(now), estimate)
+                _submit(sweeping, sweep, now, values, estimate)
             except requests.QueueError:  # so many other runs of this owner wait that one more is not taken yet
                 return Standing(now, None, under_way=True)
 
@@ -244,9 +256,13 @@ def _core_seconds(sweep: Sweep, values: Values, speed: float) -> float:
     return run_seconds(shape, training, training.steps or 0, speed) * threads
 
 
-def _submit(sweeping: Sweeping, sweep: Sweep, values: Values, number: int, estimate: float) -> None:
-    about = {"id": sweeping.id, "number": number, "values": values, "estimate": estimate}
-    requests.submit(sweeping.store, sweeping.text, *sweep.plan(values), sweeping.owner, sweep=about)
+def _submit(sweeping: Sweeping, sweep: Sweep, now: list[Trial], values: Values, estimate: float) -> None:
+    """Begin a trial, which is on the list before there is a run: so it is never begun twice."""
+    trial = Trial(secrets.token_hex(8), values, trial_list.BEGUN, None, 0.0, estimate)
+    trial_list.write(sweeping.folder, [*now, trial])
+    about = {"id": sweeping.id, "number": len(now), "values": values, "estimate": estimate}
+    plan, owner = sweep.plan(values), sweeping.owner
+    requests.submit(sweeping.store, sweeping.text, *plan, owner, run_id=trial.run, sweep=about)
 
 
 def in_words(sweeping: Sweeping, standing: Standing) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -131,7 +132,15 @@ def _stop_or_go_on(mine: Sweeping, place: DeltaGenerator) -> None:
         label, icon, act = "Go on with the sweep", ":material/play_arrow:", mine.go_on
     else:
         label, icon, act = "Stop the sweep", ":material/stop:", mine.stop
-    place.button(label, icon=icon, key="clinic_settings_stop", on_click=act, args=(owner.names(),), width="stretch")
+    place.button(label, icon=icon, key="clinic_settings_stop", on_click=_ask_for, args=(act,), width="stretch")
+
+
+def _ask_for(act: Callable[[set[str]], None]) -> None:
+    """Stop the sweep or go on with it; a refusal is shown with the next drawing."""
+    try:
+        act(owner.names())
+    except (ValueError, OSError, Timeout) as error:  # trials are being begun, too many runs wait, or the disk is full
+        st.session_state[trials.REFUSED] = str(error)
 
 
 def _watch(mine: Sweeping) -> None:

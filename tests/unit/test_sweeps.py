@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,13 @@ from filelock import FileLock
 
 from gptcore import sweeps
 from gptcore.runs import sweeping
-from gptcore.runs.requests import MOST_WAITING
+from gptcore.runs.requests import MOST_WAITING, QueueError
 from gptcore.runs.store import Run, RunStore, create_run
 from gptcore.runs.sweeping import advance, begin
 from gptcore.runs.worker import execute
 from gptcore.sweep_results import expected, importance, promised, table
 from gptcore.sweeps import Axis, Sweep, Trial, following
-from tests.tiny import MODEL, SETTINGS, STORY
+from tests.tiny import MODEL, PATIENCE_SECONDS, SETTINGS, STORY, until
 from tests.tiny import losses as losses_of
 
 SHORT = replace(SETTINGS, steps=3, eval_every=1, sample_tokens=0)
@@ -224,9 +225,89 @@ def test_a_sweep_waits_while_its_owner_has_as_many_runs_waiting_as_one_may(store
 def test_two_who_advance_a_sweep_at_once_begin_no_trial_twice(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "PATIENCE_SECONDS", 0.05)
     mine = begin(store, STORY, SWEEP)
-    with FileLock(mine.folder / "lock"), pytest.raises(TimeoutError):
-        advance(mine, speed)
+    with FileLock(mine.folder / "lock"):
+        for ask in (lambda: advance(mine, speed), lambda: mine.stop([mine.owner or ""])):
+            with pytest.raises(QueueError, match=r"^trials of this sweep are being begun at this moment: press again$"):
+                ask()
     assert sweeping.trials(mine) == []
+    assert mine.is_stopped, "whoever holds the lock begins no further trial"
+
+
+def ended(run: Run) -> None:
+    """As a run of ten core-seconds ends."""
+    run.update_status(state="done", step=2, seconds=10.0, best={"step": 2, "val_loss": run.train_config.lr})
+
+
+def test_a_trial_whose_run_was_deleted_stays_tried_and_paid_for(store: RunStore) -> None:
+    mine = begin(store, STORY, replace(SWEEP, axes=(Axis("lr", (0.001, 0.01, 0.1)),), budget=25.0), "somebody")
+    seen = []
+    while (standing := advance(mine, lambda: 1e13)).goes_on:
+        for run in mine.runs():
+            if not run.has_ended:
+                seen.append(run.train_config.lr)
+                ended(run)
+                if len(seen) == 1:  # the first, unseen until now, and after the next look one that was seen
+                    store.delete(run)
+    before = sum(trial.core_seconds for trial in standing.trials)
+    for run in mine.runs():
+        store.delete(run)
+    after = advance(mine, lambda: 1e13)
+    assert (after.over, after.goes_on, mine.runs()) == (standing.over, False, [])
+    assert len(set(seen)) == len(seen) == len(after.trials)
+    assert [trial.values["lr"] for trial in after.trials] == seen
+    assert sum(trial.core_seconds for trial in after.trials) == before
+    assert table(mine.sweep, after.trials).empty, "what was deleted is nobody's best run"
+
+
+def test_a_trial_that_was_listed_and_never_came_to_be_is_tried_after_all(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = begin(store, STORY, SWEEP)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no space is left")
+
+    with monkeypatch.context() as full:
+        full.setattr(sweeping.requests, "submit", refuse)
+        with pytest.raises(OSError, match="no space"):
+            advance(mine, speed)
+    assert sweeping.trials(mine) == []
+    while advance(mine, speed).goes_on:
+        finish(store)
+    tried = sweeping.trials(mine)
+    assert len({tuple(trial.values.items()) for trial in tried}) == len(tried) == 6
+
+
+@pytest.mark.parametrize("written", ["", "[{}]", None], ids=["cut", "of another form", "missing"])
+def test_a_damaged_list_is_made_anew_from_what_the_runs_say(written: str | None, store: RunStore) -> None:
+    mine = begin(store, STORY, SWEEP)
+    advance(mine, speed)
+    finish(store)
+    before = sweeping.trials(mine)
+    path = mine.folder / "trials.json"
+    path.unlink() if written is None else path.write_text(written, encoding="utf-8")
+    assert sweeping.trials(mine) == before
+    assert {run.id for run in mine.runs()} == {trial.run for trial in before}
+
+
+def test_who_stops_a_sweep_while_a_trial_is_being_begun_stops_that_one_too(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = begin(store, STORY, SWEEP, "somebody")
+    submit = sweeping.requests.submit
+
+    def slowly(*arguments: Any, **about: Any) -> Run:
+        """Another tab's button is pressed in the midst of it."""
+        stopping.start()
+        until(lambda: mine.is_stopped)
+        return submit(*arguments, **about)
+
+    stopping = threading.Thread(target=mine.stop, args=(["somebody"],))
+    monkeypatch.setattr(sweeping.requests, "submit", slowly)
+    standing = advance(mine, speed)
+    stopping.join(PATIENCE_SECONDS)
+    assert standing.over == "stopped"
+    assert [store.find(trial.run).was_asked_to_stop for trial in standing.trials] == [True]  # type: ignore[union-attr]
 
 
 def test_a_context_longer_than_the_text_is_refused_before_anything_is_written(store: RunStore) -> None:

@@ -10,13 +10,18 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from filelock import Timeout
+
 from gptcore.config import GPTConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.machine import check_memory, cores
+from gptcore.runs.locks import held
 from gptcore.runs.queue import PROCESS_BYTES, WAITING, look, needs
 from gptcore.runs.store import Run, RunStore
 from gptcore.windows import window_counts
 
+CROWDED = "so many runs are being submitted at this moment: press again"
+HELD = "a process still holds this run: press again in a moment"
 MOST_WAITING = 5  # runs of one owner: as many as a sweep of learning rates needs
 
 
@@ -38,7 +43,7 @@ def submit(
         about: What else config.json is to hold, and perhaps a ``run_id`` (``RunStore.create``).
 
     Raises:
-        QueueError: The owner has as many runs waiting as one may.
+        QueueError: The owner has as many runs waiting as one may, or too many people submit in this instant.
         ValueError: The text or the settings can't be used.
         MemoryError: It can't fit this machine; the message holds the sum.
         OSError: The data folder can't be written.
@@ -54,6 +59,8 @@ def submit(
     plan = {**need._asdict(), "steps": training.steps or training.epochs * counts.batches}
     try:
         return store.create(text, model, settings, lambda: _check_turn(store, owner), owner=owner, plan=plan, **about)
+    except Timeout as error:
+        raise QueueError(CROWDED) from error
     except OSError as error:
         raise OSError(f"the run can't be stored: {error.strerror or error}") from error
 
@@ -93,16 +100,34 @@ def cancel(run: Run, owners: Collection[str]) -> None:
     run.ask_to_stop()
 
 
-def go_on(run: Run, owners: Collection[str]) -> None:
-    """Queue an ended run again, to go on from its last checkpoint; one that met its time limit gets as much again.
+def go_on(store: RunStore, run: Run, owners: Collection[str], most_minutes: float | None = None) -> None:
+    """Queue an ended run again, to go on from its last checkpoint, with as much time again as it was begun with.
+
+    Args:
+        store: Where the run lies.
+        run: Of one's own.
+        owners: The names that somebody goes by.
+        most_minutes: Of training that may come together in all, where a teacher set a limit.
 
     Raises:
         PermissionError: It is somebody else's.
+        QueueError: It has trained for as long as it may, as many runs wait as one may have, or a process holds it.
     """
     _check_owner(run, owners)
-    limit = run.train_config.max_minutes
     used = run.status.get("seconds", 0.0) / 60
-    run.reopen(max_minutes=None if limit is None else used + limit)
+    if most_minutes is not None and used >= most_minutes:
+        raise QueueError(
+            f"this run has trained for {used:.3g} minutes, and in this class at most {most_minutes:g} are allowed"
+        )
+    first = run.config.get("first_minutes", run.train_config.max_minutes)  # as it was before it was moved
+    limits = [] if first is None else [used + first]
+    limits += [] if most_minutes is None else [most_minutes]
+    with held(store.lock, QueueError(CROWDED)):
+        _check_turn(store, run.config["owner"])
+        try:
+            run.reopen(max_minutes=min(limits, default=None))
+        except Timeout as error:
+            raise QueueError(HELD) from error
 
 
 def remove(store: RunStore, run: Run, owners: Collection[str]) -> None:
@@ -110,6 +135,10 @@ def remove(store: RunStore, run: Run, owners: Collection[str]) -> None:
 
     Raises:
         PermissionError: It is somebody else's.
+        QueueError: A process holds it.
     """
     _check_owner(run, owners)
-    store.delete(run)
+    try:
+        store.delete(run)
+    except Timeout as error:
+        raise QueueError(HELD) from error

@@ -1,6 +1,6 @@
 """What a run is on disk: one folder, readable by anyone, the only truth there is.
 
-    config.json     text, model, training, owner, number, plan: all it takes to do it again, written once
+    config.json     text, model, training, owner, number, plan: all it takes to do it again; only its end may be moved
     text.txt        the text itself
     status.json     state, step, best evaluation, reason of an end; written by whoever holds the lock
     metrics.jsonl   one line per update
@@ -168,6 +168,7 @@ class Run:
         """
         with self.lock.acquire(timeout=1):
             config = self.config
+            config.setdefault("first_minutes", config["training"].get("max_minutes"))
             config["training"] = to_json(replace(self.train_config, **training))
             replace_json(self.folder / "config.json", config)
             (self.folder / "cancel").unlink(missing_ok=True)

@@ -19,20 +19,21 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from gptcore.corpora import Text
 from gptcore.estimate import machine_speed, run_seconds
 from gptcore.machine import cores
 from gptcore.runs import requests, trial_list
 from gptcore.runs.files import replace_json
+from gptcore.runs.locks import held
 from gptcore.runs.store import RUN_ID, Run, RunStore
 from gptcore.sweep_results import expected, importance, promised, table
 from gptcore.sweeps import Sweep, Trial, Values, following, from_plain, to_plain
@@ -97,22 +98,14 @@ class Sweeping:
         """Whether somebody asked that nothing more be begun."""
         return (self.folder / "stop").exists()
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """While nobody else begins trials of this sweep, or stops it.
 
         Raises:
             QueueError: Somebody else was at it for too long.
         """
-        lock = FileLock(self.folder / "lock", timeout=PATIENCE_SECONDS)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise requests.QueueError("trials of this sweep are being begun at this moment: press again") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        busy = requests.QueueError("trials of this sweep are being begun at this moment: press again")
+        return held(FileLock(self.folder / "lock", timeout=PATIENCE_SECONDS), busy)
 
     def runs(self) -> list[Run]:
         """The runs of its trials, the first begun first; those that were deleted are left out."""
@@ -133,18 +126,18 @@ class Sweeping:
                 if not run.has_ended:
                     requests.cancel(run, owners)
 
-    def go_on(self, owners: Collection[str]) -> None:
+    def go_on(self, owners: Collection[str], most_minutes: float | None = None) -> None:
         """Begin again; trials that were cancelled go on from their checkpoints.
 
         Raises:
             PermissionError: It is somebody else's.
-            QueueError: Trials are being begun, or stopped, at this moment.
+            QueueError: One of its trials is not taken (``requests.go_on``), or others are being begun at this moment.
         """
         self._check_owner(owners)
         with self.alone():
             for run in self.runs():
                 if run.status["state"] == "cancelled":
-                    requests.go_on(run, owners)
+                    requests.go_on(self.store, run, owners, most_minutes)
             (self.folder / "stop").unlink(missing_ok=True)
 
     def _check_owner(self, owners: Collection[str]) -> None:

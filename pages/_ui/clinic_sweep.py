@@ -129,17 +129,23 @@ def _start(asked: Sweep) -> None:
 
 def _stop_or_go_on(mine: Sweeping, place: DeltaGenerator) -> None:
     if mine.is_stopped:
-        label, icon, act = "Go on with the sweep", ":material/play_arrow:", mine.go_on
+        label, icon, act = "Go on with the sweep", ":material/play_arrow:", _go_on(mine)
     else:
         label, icon, act = "Stop the sweep", ":material/stop:", mine.stop
     place.button(label, icon=icon, key="clinic_settings_stop", on_click=_ask_for, args=(act,), width="stretch")
+
+
+def _go_on(mine: Sweeping) -> Callable[[set[str]], None]:
+    """How a sweep goes on, within the teacher's limit of minutes as it is now."""
+    most = teaching.levers().most_minutes
+    return lambda names: mine.go_on(names, most)
 
 
 def _ask_for(act: Callable[[set[str]], None]) -> None:
     """Stop the sweep or go on with it; a refusal is shown with the next drawing."""
     try:
         act(owner.names())
-    except (ValueError, OSError, Timeout) as error:  # trials are being begun, too many runs wait, or the disk is full
+    except (ValueError, OSError) as error:  # trials are being begun, too many runs wait, or the disk is full
         st.session_state[trials.REFUSED] = str(error)
 
 

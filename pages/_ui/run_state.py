@@ -10,12 +10,11 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from filelock import Timeout
 
 from gptcore.machine import MIB
 from gptcore.runs import queue, requests
 from gptcore.runs.store import Run
-from pages._ui import frame, owner, thread
+from pages._ui import frame, owner, teaching, thread
 
 STATE_ICONS = {
     "queued": ":material/hourglass_empty:",
@@ -80,7 +79,8 @@ def _requests(run: Run, state: str) -> None:
     else:
         with st.popover("Manage", key="training_manage"):
             if run.status.get("can_go_on"):
-                go_on = _asking(requests.go_on, run)
+                most = teaching.levers().most_minutes
+                go_on = _asking(lambda run, names: requests.go_on(thread.store(), run, names, most), run)
                 st.button("Go on from its last checkpoint", key="training_go_on", on_click=go_on)
             remove = _asking(lambda run, names: requests.remove(thread.store(), run, names), run)
             st.button("Delete it for good", key="training_delete", on_click=remove)
@@ -92,7 +92,7 @@ def _asking(request: Callable[[Run, set[str]], None], run: Run) -> Callable[[], 
     def ask() -> None:
         try:
             request(run, owner.names())
-        except (OSError, Timeout) as error:  # the owner has changed, the disk is full, a process holds the run
+        except (ValueError, OSError) as error:  # too many wait, the owner has changed, the disk is full
             st.session_state["training_refused"] = str(error)
         if not run.exists:
             thread.forget()

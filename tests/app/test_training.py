@@ -23,7 +23,7 @@ from gptcore.runs.files import replace_json
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.schedule import learning_rate
 from gptcore.timeline import look_back
-from pages._ui import choices, owner, replay, resources, thread
+from pages._ui import choices, owner, replay, resources, teaching, thread
 
 Open = Callable[..., AppTest]
 Refusals = Callable[[AppTest], list[str]]
@@ -432,6 +432,23 @@ def test_an_ended_run_can_go_on_or_be_deleted_by_its_owner(lesson: Open) -> None
     assert not page.exception
     assert page.warning.len == 0
     assert thread.RUN not in page.session_state
+
+
+@pytest.mark.parametrize(("most", "then"), [(12.0, 12.0), (10.0, None)])
+def test_a_run_goes_on_only_for_as_long_as_the_class_allows(
+    most: float, then: float | None, lesson: Open, refusals: Refusals
+) -> None:
+    run = queued_by(TOKEN)
+    run.update_status(state="failed", can_go_on=True, seconds=600.1)
+    held = {teaching.FROM_LINK: teaching.Levers(most_minutes=most)}
+    page = lesson("training", **{owner.BROWSER: TOKEN, thread.RUN: run.id, **held})
+    page.button("training_go_on").click().run()
+    assert not page.exception
+    if then is None:
+        assert refusals(page) == ["This run has trained for 10 minutes, and in this class at most 10 are allowed."]
+        assert run.status["state"] == "failed"
+    else:
+        assert (run.status["state"], run.train_config.max_minutes) == ("queued", then)
 
 
 def test_ones_own_runs_can_be_told_apart_and_returned_to(lesson: Open) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from gptcore import machine
 from gptcore.batches import prepare
 from gptcore.machine import check_memory, cores
-from gptcore.runs import requests
+from gptcore.runs import requests, store
 from gptcore.runs.queue import LEAST_DISK, PROCESS_BYTES, needs
 from gptcore.runs.requests import QueueError, cancel, go_on, is_of, remove, submit
 from gptcore.runs.store import Run, RunStore, owner_of
@@ -142,7 +143,7 @@ def test_a_disk_that_fills_up_while_a_run_is_made_keeps_nothing_of_it(room: int,
 
 def test_only_its_owner_may_change_a_run(runs: RunStore) -> None:
     run = submit(runs, STORY, MODEL, SETTINGS, ANNA)
-    for ask in (cancel, go_on, lambda run, owners: remove(runs, run, owners)):
+    for ask in (cancel, partial(go_on, runs), partial(remove, runs)):
         with pytest.raises(PermissionError, match=r"^this run is somebody else's: it can be watched, not changed$"):
             ask(run, {BEN})
     assert runs.find(run.id) == run
@@ -165,6 +166,76 @@ def test_a_run_of_nobody_can_be_watched_by_all_and_changed_by_none(runs: RunStor
 def test_a_run_that_goes_on_gets_as_much_time_again(limit: float | None, then: float | None, runs: RunStore) -> None:
     run = submit(runs, STORY, MODEL, replace(SETTINGS, max_minutes=limit), ANNA)
     run.update_status(state="failed", reason="stopped at its limit of 10 minutes", seconds=150.0)
-    go_on(run, {ANNA})
+    go_on(runs, run, {ANNA})
     assert run.status["state"] == "queued"
     assert run.train_config.max_minutes == then
+
+
+def stopped(run: Run, minutes: float) -> Run:
+    """The run as it is once it has met its limit after so many minutes."""
+    run.update_status(state="failed", reason="stopped at its limit", seconds=60 * minutes, can_go_on=True)
+    return run
+
+
+def test_however_often_a_run_goes_on_it_gets_the_time_that_it_was_begun_with(runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, replace(SETTINGS, max_minutes=10.0), ANNA)
+    limits = []
+    for _ in range(4):
+        go_on(runs, stopped(run, run.train_config.max_minutes or 0.0), {ANNA})
+        limits.append(run.train_config.max_minutes)
+    assert limits == [20.0, 30.0, 40.0, 50.0]
+
+
+@pytest.mark.parametrize(("used", "then"), [(4.0, 14.0), (11.0, 15.0)])
+def test_a_run_goes_on_within_a_teachers_limit_of_all_its_minutes(used: float, then: float, runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, replace(SETTINGS, max_minutes=10.0), ANNA)
+    go_on(runs, stopped(run, used), {ANNA}, most_minutes=15.0)
+    assert run.train_config.max_minutes == then
+
+
+def test_a_run_without_a_limit_gets_the_teachers(runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    go_on(runs, stopped(run, 4.0), {ANNA}, most_minutes=15.0)
+    assert run.train_config.max_minutes == 15.0
+
+
+def test_a_run_that_has_trained_for_as_long_as_a_teacher_allows_does_not_go_on(runs: RunStore) -> None:
+    run = submit(runs, STORY, MODEL, replace(SETTINGS, max_minutes=10.0), ANNA)
+    before = stopped(run, 10.004).config
+    with pytest.raises(
+        QueueError, match=r"^this run has trained for 10 minutes, and in this class at most 10 are allo"
+    ):
+        go_on(runs, run, {ANNA}, most_minutes=10.0)
+    assert (run.config, run.status["state"]) == (before, "failed")
+
+
+def test_a_run_that_goes_on_waits_like_a_new_one_and_is_refused_like_one(runs: RunStore) -> None:
+    ended = [submit(runs, STORY, MODEL, SETTINGS, ANNA) for _ in range(5)]
+    for run in ended:
+        run.update_status(state="cancelled", can_go_on=True)
+    waiting = [submit(runs, STORY, MODEL, SETTINGS, ANNA) for _ in range(3)]
+    for run in ended[:2]:
+        go_on(runs, run, {ANNA})
+    with pytest.raises(QueueError, match=r"^5 of your runs are waiting already: cancel one, or wait until "):
+        go_on(runs, ended[2], {ANNA})
+    assert ended[2].status["state"] == "cancelled"
+    waiting[0].update_status(state="running")
+    go_on(runs, ended[2], {ANNA})
+
+
+def test_where_others_are_submitting_or_a_process_holds_the_run_the_refusal_names_no_path(
+    runs: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.05)
+    run = submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    run.update_status(state="cancelled", can_go_on=True)
+    with runs.lock:
+        for ask in (lambda: submit(runs, STORY, MODEL, SETTINGS, ANNA), lambda: go_on(runs, run, {ANNA})):
+            with pytest.raises(QueueError, match=r"^so many runs are being submitted at this moment: press again$"):
+                ask()
+    with run.lock:
+        for change in (go_on, remove):
+            with pytest.raises(QueueError, match=r"^a process still holds this run: press again in a moment$"):
+                change(runs, run, {ANNA})
+    assert list(runs) == [run]
+    assert run.status["state"] == "cancelled"

@@ -85,28 +85,29 @@ def look(run: Run) -> Ticket:
     """
     try:
         return _ticket(run, run.config, run.status)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{run.folder} holds no run of this version") from error
 
 
 def _ticket(run: Run, config: dict[str, Any], status: dict[str, Any]) -> Ticket:
+    """A ticket of nothing but what it should be: one odd number would stop the line, which sorts and sums them all."""
     training, plan = config["training"], config.get("plan", {})
-    threads = min(training["threads"] or cores(), cores())
-    done, seconds = status.get("step", -1) + 1, status.get("seconds", 0.0)
+    threads = min(int(training["threads"] or cores()), cores())
+    done, seconds = int(status.get("step", -1)) + 1, float(status.get("seconds", 0.0))
     total = status.get("total_steps", plan.get("steps"))
     alike = {name: training[name] for name in ("batch_size", "precision", "compact_vocab", "reference", "eval_every")}
     return Ticket(
         run=run,
-        number=config.get("number", 0),
-        owner=config.get("owner") or run.id,
-        state=status["state"],
-        attempt=status.get("attempt", 0),
+        number=int(config.get("number", 0)),
+        owner=str(config.get("owner") or run.id),
+        state=str(status["state"]),
+        attempt=int(status.get("attempt", 0)),
         threads=threads,
-        memory=plan.get("memory", 0),
+        memory=int(plan.get("memory", 0)),
         used=seconds * threads,
         kind=json.dumps([config["model"], alike, threads], sort_keys=True),
         step_seconds=seconds / done if done > 0 else None,
-        steps_left=None if total is None else max(0, total - done),
+        steps_left=None if total is None else max(0, int(total) - done),
     )
 
 

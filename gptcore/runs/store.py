@@ -286,7 +286,7 @@ class RunStore:
     def _numbered(self) -> Iterator[tuple[int, float, Run]]:
         """Number and date of each run; one whose config can't be read is left out, and stands in nobody's way."""
         for run in self.whole():
-            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
                 config = run.config
                 yield int(config.get("number", 0)), float(config["created"]), run
 

@@ -6,6 +6,7 @@ The processes are stand-ins that do nothing by themselves, but for one; real dea
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -231,6 +232,37 @@ def test_a_folder_that_is_no_run_of_this_version_disturbs_nobody(
     (broken.folder / f"{name}.json").write_text(written, encoding="utf-8")
     dispatcher.tick()
     assert taken(workers) == [whole]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        ("config", {"number": None}),
+        ("config", {"number": "fifth"}),
+        ("config", {"number": math.inf}),
+        ("config", {"owner": ["somebody"]}),
+        ("config", {"plan": {"memory": "much", "steps": "many"}}),
+        ("status", {"seconds": "long"}),
+        ("status", {"attempt": None}),
+        ("status", {"total_steps": "many"}),
+        ("status", {"state": ["queued"]}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else str(value),
+)
+def test_one_odd_value_in_a_folder_keeps_nobody_from_training(
+    name: str, odd: dict[str, Any], ended: bool, dispatcher: Dispatcher, workers: list[Worker], runs: RunStore
+) -> None:
+    broken, first, second = add(runs), add(runs), add(runs)
+    broken.update_status(state="done" if ended else "queued")
+    path = broken.folder / f"{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | odd), encoding="utf-8")
+    for _ in range(3):  # whoever is first ends, so that each has its turn
+        dispatcher.tick()
+        for worker in workers:
+            if worker.ticket is not None:
+                worker.finish()
+    assert states(first, second) == ["done", "done"]
 
 
 # --------------------------------------------------------------------------------------------------- handing a run over

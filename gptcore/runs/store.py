@@ -35,6 +35,7 @@ from filelock import FileLock, Timeout
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
 from gptcore.corpora import Text
 from gptcore.machine import versions
+from gptcore.runs import index, texts
 from gptcore.runs.files import read_lines, replace_json
 
 RUN_ID = re.compile(r"[a-z0-9]{16,32}")
@@ -84,10 +85,7 @@ class Run:
     @property
     def text(self) -> Text:
         """The text that the run learns from."""
-        about = self.config["text"]
-        # newline="": a lone carriage return in a student's text stays one
-        with (self.folder / "text.txt").open(encoding="utf-8", errors="surrogatepass", newline="") as file:
-            return Text(about["key"], about["title"], file.read(), about["prompt"])
+        return texts.read(self.folder, self.config["text"])
 
     @property
     def status(self) -> dict[str, Any]:
@@ -197,10 +195,8 @@ def create_run(folder: Path, text: Text, model: GPTConfig, training: TrainConfig
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} already holds something; choose another folder, or go on with --resume")
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "text.txt").open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-        file.write(text.text)
     config = {
-        "text": {"key": text.key, "title": text.title, "prompt": text.prompt, "sha256": text.sha256},
+        "text": texts.write(folder, text),
         "model": to_json(model),
         "training": to_json(training),
         "versions": versions(),
@@ -257,8 +253,9 @@ class RunStore:
         try:
             with self.lock:
                 check()
-                number = 1 + max((number for number, _, _ in self._numbered()), default=0)
-                run = create_run(folder, text, model, training, number=number, **about)
+                last = index.last_number(self.root) or max((number for number, _, _ in self._numbered()), default=0)
+                run = create_run(folder, text, model, training, number=last + 1, **about)
+                index.note_number(self.root, last + 1)
             self.bell.touch()
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
@@ -277,11 +274,15 @@ class RunStore:
         run.folder.replace(hidden)
         shutil.rmtree(hidden, ignore_errors=True)
 
-    def whole(self, run_id: str | None = None) -> Iterator[Run]:
-        """The runs, or the one with this id, in no order; a folder without config.json is being made, or not ours."""
+    def whole(self, run_id: str | None = None, owner: str | None = None) -> Iterator[Run]:
+        """The runs, or those with this id or owner, in no order; a folder without config.json is being made, or none.
+
+        Whose a run is, is remembered: folders of others are not looked into again.
+        """
         paths = self.root.iterdir() if self.root.is_dir() else ()
         named = (path for path in paths if RUN_ID.fullmatch(path.name) and run_id in (None, path.name))
-        yield from (run for run in map(Run, named) if not run.folder.is_symlink() and run.exists)
+        meant = (path for path in named if owner is None or owner == index.owner_in(self.root, path.name))
+        yield from (run for run in map(Run, meant) if not run.folder.is_symlink() and run.exists)
 
     def _numbered(self) -> Iterator[tuple[int, float, Run]]:
         """Number and date of each run; one whose config can't be read is left out, and stands in nobody's way."""

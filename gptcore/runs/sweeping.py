@@ -31,7 +31,7 @@ from filelock import FileLock
 from gptcore.corpora import Text
 from gptcore.estimate import machine_speed, run_seconds
 from gptcore.machine import cores
-from gptcore.runs import requests, trial_list
+from gptcore.runs import requests, texts, trial_list
 from gptcore.runs.files import replace_json
 from gptcore.runs.locks import held
 from gptcore.runs.store import RUN_ID, Run, RunStore
@@ -89,9 +89,7 @@ class Sweeping:
     @property
     def text(self) -> Text:
         """What all trials learn from."""
-        about = self._written["text"]
-        with (self.folder / "text.txt").open(encoding="utf-8", errors="surrogatepass", newline="") as file:
-            return Text(about["key"], about["title"], file.read(), about["prompt"])
+        return texts.read(self.folder, self._written["text"])
 
     @property
     def is_stopped(self) -> bool:
@@ -165,9 +163,7 @@ def begin(store: RunStore, text: Text, sweep: Sweep, owner: str | None = None) -
     sweep = replace(sweep, model=replace(sweep.model, vocab_size=data.tokenizer.vocab_size))
     sweeping = Sweeping(store, secrets.token_hex(8))
     sweeping.folder.mkdir(parents=True)
-    with (sweeping.folder / "text.txt").open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-        file.write(text.text)
-    about = {"key": text.key, "title": text.title, "prompt": text.prompt, "sha256": text.sha256}
+    about = texts.write(sweeping.folder, text)
     owner = owner or f"sweep {sweeping.id}"
     trial_list.write(sweeping.folder, [])
     replace_json(sweeping.folder / "sweep.json", {"sweep": to_plain(sweep), "text": about, "owner": owner})

@@ -76,6 +76,27 @@ def test_only_what_waits_counts(runs: RunStore) -> None:
     submit(runs, STORY, MODEL, SETTINGS, ANNA)
 
 
+def test_while_others_wait_to_submit_nobody_reads_the_runs_of_strangers_again(
+    runs: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is held meanwhile: with some thousand runs in the folder a class would wait for it in vain."""
+    for owner in (ANNA, BEN, BEN, None):
+        submit(runs, STORY, MODEL, SETTINGS, owner).update_status(state="done")
+    submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    read: list[Path] = []
+    read_text = Path.read_text
+
+    def noted(path: Path, *arguments: Any, **named: Any) -> str:
+        read.append(path)
+        return read_text(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    submit(runs, STORY, MODEL, SETTINGS, ANNA)
+    known = {run.folder.name for run in runs.whole(owner=ANNA)}
+    others = {path.parent.name for path in read if path.is_relative_to(runs.root)} - {runs.root.name}
+    assert others <= known
+
+
 def test_runs_of_nobody_are_not_limited(runs: RunStore) -> None:
     assert len({submit(runs, STORY, MODEL, SETTINGS).id for _ in range(5)}) == 5
 

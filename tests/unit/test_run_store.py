@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
+from gptcore.runs import index
 from gptcore.runs.files import read_lines, replace_json
 from gptcore.runs.store import RUN_ID, Run, RunStore, create_run, owner_of
 from tests.tiny import MODEL, SETTINGS, STORY
@@ -220,7 +221,7 @@ def test_a_run_that_is_deleted_while_somebody_looks_disturbs_nobody(
     (gone.folder / "config.json").unlink()
     monkeypatch.setattr(Run, "exists", property(lambda run: True))  # as it was an instant ago
     assert list(runs) == [kept]
-    assert runs.create(STORY, MODEL, SETTINGS).config["number"] == 2
+    assert runs.create(STORY, MODEL, SETTINGS).config["number"] == 3
 
 
 @pytest.mark.parametrize("written", ["", "{"])
@@ -254,7 +255,38 @@ def test_a_run_of_a_version_without_numbers_comes_first_by_its_date(runs: RunSto
     del config["number"]
     replace_json(old.folder / "config.json", config)
     assert list(runs) == [old, new]
-    assert runs.create(STORY, MODEL, SETTINGS).config["number"] == 2
+    third = runs.create(STORY, MODEL, SETTINGS)
+    assert list(runs) == [old, new, third]
+
+
+def test_the_number_of_a_deleted_run_is_not_given_again(runs: RunStore) -> None:
+    _, last = (runs.create(STORY, MODEL, SETTINGS) for _ in range(2))
+    runs.delete(last)
+    assert runs.create(STORY, MODEL, SETTINGS).config["number"] == 3
+
+
+@pytest.mark.parametrize("written", [None, "", "{", "null", "[1]", "Infinity"], ids=str)
+def test_where_the_last_number_is_lost_it_is_looked_for_among_the_runs(written: str | None, runs: RunStore) -> None:
+    for _ in range(2):
+        runs.create(STORY, MODEL, SETTINGS)
+    path = runs.root / index.FILE
+    path.unlink() if written is None else path.write_text(written, encoding="utf-8")
+    assert runs.create(STORY, MODEL, SETTINGS).config["number"] == 3
+    assert index.last_number(runs.root) == 3
+
+
+def test_runs_are_found_by_their_owner_and_one_that_cannot_be_read_yet_at_a_later_look(runs: RunStore) -> None:
+    mine, *others = (runs.create(STORY, MODEL, SETTINGS, owner=owner) for owner in ("me", "you", None))
+    path = others[0].folder / "config.json"
+    written = path.read_text(encoding="utf-8")
+    for broken in ("", "[]"):
+        path.write_text(broken, encoding="utf-8")
+        assert list(runs.whole(owner="me")) == [mine]
+        assert list(runs.whole(owner="you")) == []
+    path.write_text(written, encoding="utf-8")
+    assert list(runs.whole(owner="you")) == [others[0]]
+    runs.delete(mine)
+    assert list(runs.whole(owner="me")) == []
 
 
 def test_an_owner_is_a_hash_that_tells_nothing_of_the_token(runs: RunStore) -> None:

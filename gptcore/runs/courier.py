@@ -24,7 +24,7 @@ from gptcore.runs.checkpoints import remove_drafts
 from gptcore.runs.child import SOMEBODY_ELSES, fate
 from gptcore.runs.files import append, cut_after
 from gptcore.runs.guest import PIECE_BYTES, News
-from gptcore.runs.post import BEST, MachineLostError, Post, Worker
+from gptcore.runs.post import BEST, MachineLostError, MachineRefusedError, Post, Worker
 from gptcore.runs.queue import Ticket
 from gptcore.runs.store import LINES
 
@@ -110,9 +110,14 @@ class Courier:
             await self._post.ask(guest.dismiss, self._post.key)
             del task  # nobody asks for its result: from here on the engine forgets it
         except FileNotFoundError:
-            with suppress(MachineLostError):
-                await self._post.ask(guest.dismiss, self._post.key)
+            await self._send_away()
             raise
+        except MachineRefusedError as error:
+            verb = "can't go on" if self._is_cut else "can't be begun"
+            self.fate = f"{verb} on {self.machine}: {error}"
+            LOGGER.warning("run %s, attempt %d, %s", self.run.id, self.attempt, self.fate)
+            await self._send_away()
+            return 1
         except MachineLostError as error:
             LOGGER.warning("run %s, attempt %d, is lost on %s: %s", self.run.id, self.attempt, self.machine, error)
             self.fate = f"on {self.machine} is out of reach"
@@ -122,6 +127,11 @@ class Courier:
         except asyncio.CancelledError:  # by the cluster, when the connection is lost
             return self._interrupted()
         return code
+
+    async def _send_away(self) -> None:
+        """Let the guest go whose run is over here, or can't be there; where it does not hear, it leaves by itself."""
+        with suppress(MachineLostError, MachineRefusedError):
+            await self._post.ask(guest.dismiss, self._post.key)
 
     def _interrupted(self) -> int:
         """The machines can't be reached, or this one could not begin: that is no fault of the run."""

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from gptcore.durable import publish, twin
 from gptcore.runs import guest
@@ -37,6 +37,10 @@ BEST = "best.safetensors"
 
 class MachineLostError(Exception):
     """A machine that does not answer, or does not know its guest any more."""
+
+
+class MachineRefusedError(Exception):
+    """A machine that answers, and whose own system refused what was asked, as a full disk does."""
 
 
 class Worker(NamedTuple):
@@ -91,6 +95,7 @@ class Post:
 
         Raises:
             MachineLostError: There is none.
+            MachineRefusedError: The answer is that the system over there refused.
         """
         if self.client.status != "running":
             raise MachineLostError("no connection")
@@ -98,6 +103,8 @@ class Post:
         try:
             answers: dict[str, Any] = await asyncio.wait_for(call, ASK_SECONDS)
         except (OSError, KeyError, TimeoutError) as error:
+            if _is_from_there(error):
+                raise MachineRefusedError(error.strerror or type(error).__name__) from error
             raise MachineLostError(str(error) or type(error).__name__) from error
         return answers[self.address]
 
@@ -201,3 +208,12 @@ class Post:
                     raise MachineLostError("a file ended too early")
                 file.write(piece)
         return stamp
+
+
+def _is_from_there(error: Exception) -> TypeGuard[OSError]:
+    """Whether an error came out of a guest's function: it carries a system's number, and is not of a connection.
+
+    What the engine says itself carries none: ``CommClosedError``, or that it could not reach a machine in time.
+    """
+    has_number = isinstance(error, OSError) and error.errno is not None
+    return has_number and not isinstance(error, ConnectionError | TimeoutError)

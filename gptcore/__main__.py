@@ -15,7 +15,7 @@ from pathlib import Path
 from gptcore import weights_commands
 from gptcore.checked import help_for
 from gptcore.commands import COMMANDS, DEVICES, RECORDED_LESSONS, TRAIN_FLAGS, TRAIN_OVERRIDES
-from gptcore.config import MODEL_PRESETS, SamplingConfig, TrainConfig
+from gptcore.config import MODEL_PRESETS, PRESET, SamplingConfig, TrainConfig
 from gptcore.takehome import command as takehome
 
 
@@ -46,7 +46,9 @@ def _arguments() -> argparse.ArgumentParser:
 
 def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="FILE|NAME", help="a file, or a key such as the-verdict")
-    parser.add_argument("--preset", choices=MODEL_PRESETS, default="class", help="model and settings to start from")
+    parser.add_argument(
+        "--preset", choices=MODEL_PRESETS, help=f"model and settings to start from; {PRESET} without it"
+    )
     parser.add_argument("--vary", action="append", metavar="NAME=A,B,...", help="a setting and its values; repeatable")
     parser.add_argument("--budget", type=float, metavar="CORE-SECONDS", help="what all trials together may use")
     parser.add_argument("--steps", type=int, help="updates of each trial; the preset's without it")
@@ -57,7 +59,9 @@ def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="FILE|NAME", help="a file, or a key such as the-verdict")
-    parser.add_argument("--preset", choices=MODEL_PRESETS, default="class", help="model and settings to start from")
+    parser.add_argument(
+        "--preset", choices=MODEL_PRESETS, help=f"model and settings to start from; {PRESET} without it"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the run")
     parser.add_argument(
         "--resume",

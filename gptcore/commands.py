@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gptcore import weights_commands
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, SamplingConfig, TrainConfig
+from gptcore.config import MODEL_PRESETS, PRESET, TRAIN_PRESETS, SamplingConfig, TrainConfig
 from gptcore.runs.store import Run
 from gptcore.takehome import command as takehome
 
@@ -52,12 +52,13 @@ DEVICES = ("cpu", "cuda", "mps")
 RECORDED_LESSONS = ("seeds", "judges", "floor", "gallery", "sanity", "rates")  # modules that name their plans in PLANS
 TRAIN_FLAGS = ("reference", "compact_vocab", "end_of_text")
 TRAIN_FIELDS = (*TRAIN_OVERRIDES, *TRAIN_FLAGS)
+BEGINNING = ("text", "preset", "out")
 MOVABLE = ("epochs", "steps", "max_minutes")  # where a run ends may be moved when it goes on
 
 
 def _settings(arguments: argparse.Namespace) -> TrainConfig:
     """The preset's settings with what was said on the command line."""
-    base, said = TRAIN_PRESETS[arguments.preset], _said(arguments, TRAIN_FIELDS)
+    base, said = TRAIN_PRESETS[arguments.preset or PRESET], _said(arguments, TRAIN_FIELDS)
     if base.min_lr is not None and "lr" in said:  # the cosine ends at or below its peak, wherever the peak is put
         said.setdefault("min_lr", min(base.min_lr, said["lr"]))
     return replace(base, **said)
@@ -112,7 +113,7 @@ def _reopen(arguments: argparse.Namespace) -> None:
     run = Run(arguments.resume)
     if run.is_alive:  # before its status is touched
         raise RuntimeError(f"another process is training {run.folder}; wait for it, or cancel it")
-    if fixed := sorted(set(_said(arguments, TRAIN_FIELDS)) - {*MOVABLE}):
+    if fixed := sorted(set(_said(arguments, (*BEGINNING, *TRAIN_FIELDS))) - {*MOVABLE}):
         raise ValueError(f"a run goes on as it began: {', '.join(fixed)} can't be changed with --resume")
     run.reopen(**_said(arguments, MOVABLE))
 
@@ -123,7 +124,7 @@ def _create(arguments: argparse.Namespace, settings: TrainConfig) -> None:
     from gptcore.corpora import find_text
     from gptcore.runs.store import create_run
 
-    text, model = find_text(arguments.text), MODEL_PRESETS[arguments.preset]
+    text, model = find_text(arguments.text), MODEL_PRESETS[arguments.preset or PRESET]
     prepare(text, model, settings)  # a text that can't be used is refused before there is a folder
     create_run(arguments.out, text, model, settings)
 

@@ -217,6 +217,7 @@ MODEL_PRESETS: dict[str, GPTConfig] = {
 
 _GPT2_TRAINING = TrainConfig(batch_size=2, lr=4e-4, weight_decay=0.1, epochs=10)
 
+PRESET = "class"  # where none is named on the command line
 TRAIN_PRESETS: dict[str, TrainConfig] = {
     "class": TrainConfig(  # its best step comes within a second of one core; within three it knows its text by heart
         batch_size=8,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
+from gptcore.config import MODEL_PRESETS, PRESET, TRAIN_PRESETS
 from gptcore.corpora import Text, find_text
 from gptcore.paths import runs_home
 from gptcore.runs import sweeping
@@ -19,11 +19,14 @@ from gptcore.sweep_results import keep
 from gptcore.sweeps import Axis, Sweep
 
 LOOK_SECONDS = 0.5
+BEGINNING = ("text", "preset", "vary", "budget", "steps", "study")  # what a sweep that goes on has already
 
 
 def sweep(arguments: argparse.Namespace) -> int:
     """Train the trials of a sweep through the queue, here or wherever its dispatcher is; then say which was best."""
     store = RunStore(runs_home())
+    if arguments.resume is not None and (said := [name for name in BEGINNING if getattr(arguments, name) is not None]):
+        raise ValueError(f"a sweep goes on as it began: {', '.join(said)} can't be changed with --resume")
     if arguments.resume is None:
         tried = sweeping.begin(store, *_sweep_of(arguments))
     elif (tried := sweeping.Sweeping(store, arguments.resume)).exists:
@@ -50,12 +53,13 @@ def _sweep_of(arguments: argparse.Namespace) -> tuple[Text, Sweep]:
     """The text and the sweep that were described on the command line."""
     if arguments.text is None or not arguments.vary or arguments.budget is None:
         raise ValueError("sweep needs --text, --vary and --budget, or --resume")
-    base = TRAIN_PRESETS[arguments.preset]
+    preset, study = arguments.preset or PRESET, arguments.study
+    base = TRAIN_PRESETS[preset]
     return find_text(arguments.text), Sweep(
-        model=MODEL_PRESETS[arguments.preset],
-        training=replace(base, steps=arguments.steps or base.steps),
+        model=MODEL_PRESETS[preset],
+        training=replace(base, steps=base.steps if arguments.steps is None else arguments.steps),
         axes=tuple(Axis.read(said) for said in arguments.vary),
         budget=arguments.budget,
-        method="grid" if arguments.study is None else "study",
-        most_trials=arguments.study or 1,
+        method="grid" if study is None else "study",
+        most_trials=1 if study is None else study,
     )

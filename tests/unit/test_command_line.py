@@ -18,8 +18,10 @@ from gptcore import __main__ as cli
 from gptcore import commands, recordings, seeds, timeline
 from gptcore.checked import help_for
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS, TrainConfig
-from gptcore.paths import REPOSITORY
+from gptcore.paths import REPOSITORY, runs_home
+from gptcore.runs import sweeping
 from gptcore.runs.store import Run, RunStore
+from gptcore.sweeps import Axis, Sweep
 from tests import tiny
 
 OWN_STORY = "the-glass-clock"
@@ -545,6 +547,49 @@ def test_ctrl_c_stops_after_a_step_and_the_run_goes_on_where_it_stood(
 def test_resuming_refuses_to_change_what_a_run_began_with(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--resume", str(trained), "--lr", "1e-4", "--seed", "7"]) == 2
     assert capsys.readouterr().err == "gptcore: a run goes on as it began: lr, seed can't be changed with --resume\n"
+
+
+def test_resuming_refuses_what_a_run_has_from_its_beginning(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+    said = ["--text", "nowhere", "--preset", "gpt2-xl", "--out", "other", "--steps", "9"]
+    code, line = refused(capsys, "train", "--resume", str(trained), *said)
+    assert code == 2
+    assert line == "gptcore: a run goes on as it began: out, preset, text can't be changed with --resume"
+    assert {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()} == before
+
+
+def test_resuming_a_sweep_refuses_what_it_has_from_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GPTCORE_HOME", str(tmp_path))
+    axes = (Axis("lr", (0.001, 0.01)),)
+    sweep = Sweep(tiny.MODEL, replace(tiny.SETTINGS, steps=3), axes, budget=100.0)
+    mine = sweeping.begin(RunStore(runs_home()), tiny.STORY, sweep)
+    said = ["--budget", "2000", "--vary", "lr=1,2", "--text", "nowhere", "--steps", "9", "--study", "3"]
+    code, line = refused(capsys, "sweep", "--resume", mine.id, *said, "--preset", "class")
+    assert code == 2
+    assert line.startswith("gptcore: a sweep goes on as it began: text, preset, vary, budget, steps, study can't be")
+    assert mine.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [(["--steps", "0"], "steps=0 is outside 1 to 10,000,000"), (["--study", "0"], "0 trials are not 1 to 200")],
+    ids=["steps", "study"],
+)
+def test_none_is_not_taken_for_unsaid_in_a_sweep(
+    said: list[str],
+    message: str,
+    tmp_path: Path,
+    story: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GPTCORE_HOME", str(tmp_path))
+    asked = ["sweep", "--text", story, "--vary", "lr=0.001,0.01", "--budget", "0.001"]
+    code, line = refused(capsys, *asked, *said)
+    assert code == 2
+    assert message in line
 
 
 def test_a_rate_below_the_presets_minimum_takes_the_minimum_along() -> None:

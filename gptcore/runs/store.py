@@ -1,6 +1,7 @@
 """What a run is on disk: one folder, readable by anyone, the only truth there is.
 
-    config.json     text, model, training, owner, number, plan: all it takes to do it again; only its end may be moved
+    config.json     text, model, training, owner, number, plan: all it takes to do it again; its end may be moved, and
+                    then it also says which settings held before (``stretches``)
     text.txt        the text itself
     status.json     state, step, best evaluation, reason of an end; written by whoever holds the lock
     metrics.jsonl   one line per update
@@ -26,7 +27,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from filelock import FileLock, Timeout
 from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
 from gptcore.corpora import Text
 from gptcore.machine import versions
-from gptcore.runs import index, texts
+from gptcore.runs import index, stretches, texts
 from gptcore.runs.files import read_lines, replace_json
 
 RUN_ID = re.compile(r"[a-z0-9]{16,32}")
@@ -165,10 +166,7 @@ class Run:
             Timeout: A process is training it.
         """
         with self.lock.acquire(timeout=1):
-            config = self.config
-            config.setdefault("first_minutes", config["training"].get("max_minutes"))
-            config["training"] = to_json(replace(self.train_config, **training))
-            replace_json(self.folder / "config.json", config)
+            replace_json(self.folder / "config.json", stretches.moved(self.config, self.folder, training))
             (self.folder / "cancel").unlink(missing_ok=True)
             self.update_status(state="queued", reason=None, deaths=0)
         self.ring()

@@ -27,7 +27,14 @@ from gptcore.takehome.cells import Cell, notebook, script
 
 CHUNK_BYTES = 2**20
 RANKS_ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/r50k_base.tiktoken"
-ASKED_FOR = ("text", "model", "training", "versions", "created")  # of config.json; whose run it was is nobody's matter
+ASKED_FOR = (
+    "text",
+    "model",
+    "training",
+    "earlier",
+    "versions",
+    "created",
+)  # of config.json; whose run it was is nobody's matter
 KEPT_STATUS = ("state", "reason", "step", "total_steps", "batches_per_epoch", "seconds", "untrained", "best")
 
 README = """\

@@ -9,13 +9,15 @@ What is left out: charts, because a machine that has only PyTorch and tiktoken c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import CATALOGUE, Text
 from gptcore.runs.store import Run
+from gptcore.runs.stretches import Stretch
+from gptcore.runs.stretches import of as stretches_of
 from gptcore.takehome.cells import Cell, parts_as_cells
 from gptcore.takehome.extract import Extract, collect
 from gptcore.takehome.source import Name, source_of
@@ -45,6 +47,10 @@ RUN = """\
 Its text, the shape of its model, its settings (what is not named has the value that the code above gives it), and \
 the losses that were recorded: of the batch, then, where both parts of the text were evaluated, of training and \
 validation."""
+
+MOVED = """\
+The end of this run was moved while it lasted. Where a run ends decides how its learning rate falls, so it is trained \
+again in the same stretches: `EARLIER` says up to which update which settings held; from there on, `SETTINGS` do."""
 
 TRAIN = """\
 ## Train it again
@@ -105,6 +111,21 @@ def as_call(config: GPTConfig | TrainConfig) -> str:
     named = [(each.name, getattr(config, each.name), each.default) for each in fields(config)]
     lines = [f"    {name}={value!r},\n" for name, value, default in named if shape or value != default]
     return f"{type(config).__name__}(\n{''.join(lines)})"
+
+
+def earlier_code(stretches: Sequence[Stretch]) -> str:
+    """The stretches before the last as Python makes them: by what was moved since.
+
+    >>> print(earlier_code([Stretch(30, TrainConfig(steps=30)), Stretch(None, TrainConfig(steps=60))]))
+    EARLIER = [(30, replace(SETTINGS, steps=30))]
+    """
+    *before, (_, last) = stretches
+    said = []
+    for until, training in before:
+        named = [(each.name, getattr(training, each.name), getattr(last, each.name)) for each in fields(training)]
+        moved = [f"{name}={value!r}" for name, value, then in named if value != then and name != "max_minutes"]
+        said.append(f"({until}, replace({', '.join(['SETTINGS', *moved])}))")
+    return f"EARLIER = [{', '.join(said)}]"
 
 
 def as_literal(text: str) -> str:
@@ -168,6 +189,9 @@ def cells(run: Run) -> list[Cell]:
         ValueError: Its config can't be read.
     """
     text, shape, training = run.text, run.model_config, run.train_config
+    stretches = stretches_of(run.config)
+    was_moved = len(stretches) > 1
+    moved = [Cell("markdown", MOVED), Cell("code", earlier_code(stretches))] if was_moved else []
     code = code_of(training, has_address(text))
     losses = "".join(f"    {step}: {values!r},\n" for step, values in recorded_losses(run).items())
     greedy = SamplingConfig(temperature=0.0)
@@ -179,9 +203,13 @@ def cells(run: Run) -> list[Cell]:
         Cell("markdown", RUN),
         Cell("code", text_code(text)),
         Cell("code", f"SHAPE = {as_call(shape)}\nSETTINGS = {as_call(training)}"),
+        *moved,
         Cell("code", f"RECORDED = {{\n{losses}}}"),
         Cell("markdown", TRAIN),
-        Cell("code", "UPDATES = None\nstate, records = run_again(TEXT, SHAPE, SETTINGS, UPDATES)"),
+        Cell(
+            "code",
+            f"UPDATES = None\nstate, records = run_again(TEXT, SHAPE, SETTINGS, UPDATES{', EARLIER' * was_moved})",
+        ),
         Cell("markdown", COMPARE),
         Cell("code", "difference = compare(records, RECORDED)"),
         Cell("markdown", TALK),

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tiktoken
@@ -24,7 +24,7 @@ from gptcore.batches import prepare
 from gptcore.config import GPTConfig, SamplingConfig, TrainConfig
 from gptcore.corpora import Text
 from gptcore.model import GPTModel
-from gptcore.records import StepRecord
+from gptcore.records import Record, StepRecord
 from gptcore.sampling import generate
 from gptcore.training import TrainingState, new_state, train
 
@@ -51,7 +51,11 @@ def fetch(url: str, sha256: str) -> str:
 
 
 def run_again(
-    text: Text, shape: GPTConfig, settings: TrainConfig, most: int | None = None
+    text: Text,
+    shape: GPTConfig,
+    settings: TrainConfig,
+    most: int | None = None,
+    earlier: Sequence[tuple[int, TrainConfig]] = (),
 ) -> tuple[TrainingState, list[StepRecord]]:
     """Train a run from its first update, and say how it goes.
 
@@ -60,6 +64,7 @@ def run_again(
         shape: The model.
         settings: The run's settings.
         most: Updates after which to stop; None goes to the end.
+        earlier: Where the run's end was moved: how many updates were done then, and the settings up to there.
 
     Returns:
         The state at the end, with the model in it, and a record for each update.
@@ -68,7 +73,7 @@ def run_again(
         torch.set_num_threads(min(settings.threads, os.cpu_count() or 1))
     state = new_state(shape, settings, prepare(text, shape, settings))
     records: list[StepRecord] = []
-    for record in train(state):
+    for record in in_stretches(state, [*earlier, (None, settings)]):
         step = record.step if isinstance(record, StepRecord) else -1
         if record.train_loss is not None:
             validation = "-" if record.val_loss is None else f"{record.val_loss:.4f}"
@@ -78,6 +83,16 @@ def run_again(
         if most is not None and state.step >= most:
             break
     return state, records
+
+
+def in_stretches(state: TrainingState, stretches: Sequence[tuple[int | None, TrainConfig]]) -> Iterator[Record]:
+    """Train one stretch after the other, each to the update at which the run's end was moved, the last to its end."""
+    for until, settings in stretches:
+        state.config = settings
+        for record in train(state):
+            yield record
+            if state.step == until:
+                break
 
 
 def compare(records: Sequence[StepRecord], recorded: Mapping[int, Losses]) -> float:

@@ -5,6 +5,7 @@ Nothing is remembered of a repetition: it is a run of one's own with the same re
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,12 +17,13 @@ from gptcore.comparison import Compared
 from gptcore.config import GPTConfig, TrainConfig, from_json
 from gptcore.estimate import machine_speed, run_seconds
 from gptcore.machine import cores
-from gptcore.runs import requests
+from gptcore.runs import requests, stretches
 from gptcore.runs.store import ENDED, Run
 from pages._ui import choices, compared, frame, owner, resources, settings, teaching, thread
 from pages._ui.compared import Offer
 from pages._ui.live import POLL_SECONDS
 
+Recipe = tuple[str, GPTConfig, TrainConfig]
 REFUSED = "compare_refused"
 SHOWN = 40  # characters of a value
 LONG = 120.0  # seconds; from there on a rounded time is told exactly, too
@@ -67,16 +69,30 @@ def panel(run: Run, name: str) -> None:
 
 
 def repetition(run: Run) -> tuple[int, Run] | None:
-    """The newest of one's own runs that has the same recipe, with its number."""
-    wanted = _recipe(run)
+    """The newest of one's own runs that has the same recipe, at least up to where the run's end was moved; numbered."""
+    mine = _recipe(run)
+    wanted = (mine, ((None, mine[0][1]),))
     newest_first = reversed(choices.own_runs().items())
-    return next(((number, other) for number, other in newest_first if other != run and _recipe(other) == wanted), None)
+    return next(((number, other) for number, other in newest_first if other != run and _recipe(other) in wanted), None)
 
 
-def _recipe(run: Run) -> tuple[str, GPTConfig, TrainConfig]:
+def _recipe(run: Run) -> tuple[tuple[int | None, Recipe], ...]:
+    """What decides a run's numbers in each of its stretches."""
     config = run.config
-    model, training = from_json(GPTConfig, config["model"]), from_json(TrainConfig, config["training"])
-    return comparison.recipe(config["text"]["sha256"], model, training)
+    model, sha256 = from_json(GPTConfig, config["model"]), config["text"]["sha256"]
+    return tuple((until, comparison.recipe(sha256, model, training)) for until, training in stretches.of(config))
+
+
+def _alike_until(run: Run, other: Run) -> int | None:
+    """The updates of a run that a repetition makes with the same settings; None for all of them."""
+    mine = _recipe(run)
+    return None if _recipe(other) == mine else mine[0][0]
+
+
+def _begun(run: Run) -> tuple[int | None, TrainConfig]:
+    """The settings that a run was begun with, and where its end was moved, if it was."""
+    first = stretches.of(run.config)[0]
+    return first.until, first.training
 
 
 def _look(first: Offer, again: Offer | None) -> None:
@@ -85,10 +101,15 @@ def _look(first: Offer, again: Offer | None) -> None:
         runs = [compared.look(offer) for offer in (first, again) if offer]
     except FileNotFoundError:  # deleted under our eyes: the whole page finds what is left
         st.rerun()
-    if len(runs) == 2:
-        _verdict(*runs)
+    if again and isinstance(first.source, Run) and isinstance(again.source, Run):
+        _verdict(_up_to(_alike_until(first.source, again.source), runs[0]), runs[1])
     table = pd.DataFrame({run.name: comparison.circumstances(run) for run in runs}, dtype=object)
     st.dataframe(table.map(_say).rename(index=LABELS), key="compare_circumstances")
+
+
+def _up_to(until: int | None, run: Compared) -> Compared:
+    """Only the updates of a run that can be compared."""
+    return run if until is None else replace(run, metrics=run.metrics[run.metrics["step"] < until])
 
 
 def _verdict(one: Compared, other: Compared) -> None:
@@ -140,11 +161,18 @@ def _offer(run: Run) -> None:
 
 def _cost(run: Run) -> str:
     """What a repetition takes, said before it is begun."""
+    moved_at, begun = _begun(run)
     seconds, took = expected_seconds(run), run.status.get("seconds")
-    threads = run.train_config.threads or cores()
+    threads = begun.threads or cores()
     exactly = f" ({seconds:,.0f} s by estimate)" if seconds >= LONG else ", by estimate"
     before = "" if took is None else f" The first time took {settings.in_time(took)}"
     where = ", on another machine" if thread.is_recorded(run) else ""
+    if moved_at is not None:
+        return (
+            f"Its end was moved after {moved_at:,} updates, and where a run ends decides how its rate falls: it is run "
+            f"again with the settings that it was begun with, and compared up to there. About "
+            f"{settings.in_time(seconds)} here{exactly}."
+        )
     return (
         f"The same text, model and settings once more, on {threads} thread{'s' * (threads != 1)}: about "
         f"{settings.in_time(seconds)} here{exactly}.{before and f'{before}{where}.'}"
@@ -153,7 +181,7 @@ def _cost(run: Run) -> str:
 
 def expected_seconds(run: Run) -> float:
     """How long a repetition will take here, by ``gptcore.estimate``."""
-    shape, config = resources.run_model_config(run), run.train_config
+    shape, (_, config) = resources.run_model_config(run), _begun(run)
     counts = resources.text_counts(run.text.text, shape.context_length, config)
     return run_seconds(shape, config, config.steps or config.epochs * counts.train.batches, machine_speed())
 
@@ -161,7 +189,7 @@ def expected_seconds(run: Run) -> float:
 def _again(run: Run) -> None:
     """Queue the same run, and lay it beside the others."""
     try:
-        config = teaching.within(run.train_config)
+        config = teaching.within(_begun(run)[1])
         teaching.check(run.text, run.model_config, config)
         new = requests.submit(thread.store(), run.text, run.model_config, config, owner.name())
     except (ValueError, MemoryError, OSError, Timeout) as error:  # too many wait, no room, or deleted in this instant

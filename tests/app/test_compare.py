@@ -25,6 +25,7 @@ from gptcore.runs.requests import MOST_WAITING
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.runs.worker import execute
 from pages._ui import compared, frame, owner, resources, side_by_side, thread
+from tests.tiny import stop_at
 
 Open = Callable[..., AppTest]
 Make = Callable[..., Run]
@@ -410,6 +411,36 @@ def test_a_run_is_repeated_as_it_was_and_found_identical(
     lines = curves(page, drawn)
     assert lines["run 3", "dash"]["y"] == lines["run 1", "dash"]["y"]
     assert tables(page)["circumstances"].columns.tolist() == ["run 1", "run 3"]
+
+
+def test_a_run_whose_end_was_moved_is_repeated_as_it_was_begun_and_compared_up_to_there(
+    opened: Callable[..., AppTest], make: Make
+) -> None:
+    first = make(threads=1, steps=4, lr=0.01, min_lr=0.001)
+    first.reopen(steps=9)
+    assert execute(first) == "done"
+    make(threads=1, steps=9, lr=0.01, min_lr=0.001)  # whose rate falls along another line: no repetition
+    page = opened(first)
+    assert "Verdict." not in prose(page)
+    assert "Its end was moved after 4 updates, and where a run ends decides how its rate falls" in prose(page)
+    page.button("compare_again").click().run()
+    again = runs()[-1]
+    assert again.train_config == replace(first.train_config, steps=4)
+    assert execute(again) == "done"
+    page.run()
+    page.run()
+    assert "**Verdict.** Run 1 and run 3 are **identical to the last bit in all 4 steps**." in prose(page)
+
+
+def test_what_a_run_did_beyond_its_moved_end_is_not_held_against_its_repetition(
+    opened: Callable[..., AppTest], make: Make
+) -> None:
+    first, again = (make(wait=True, threads=1, steps=6, lr=0.01, min_lr=0.001) for _ in range(2))
+    assert execute(first, stop_at(2, first.ask_to_stop)) == "cancelled"
+    first.reopen(steps=12)  # so its fourth update already is another
+    assert [execute(run) for run in (first, again)] == ["done", "done"]
+    said = prose(opened(first))
+    assert "are **identical to the last bit in the 3 steps that both have**" in said
 
 
 def test_where_digits_part_is_said_with_what_differs_around_the_runs(

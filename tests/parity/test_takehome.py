@@ -152,6 +152,29 @@ def test_other_settings_give_their_digits_too(model: dict[str, Any], settings: d
     assert dumped(output, "DUMP") == recorded(run)
 
 
+def test_a_run_whose_end_was_moved_is_trained_again_in_its_stretches(tmp_path: Path) -> None:
+    """Twice longer, the first time out of the midst of an epoch: each time its rate falls along another line."""
+    settings = replace(tiny.SETTINGS, warmup_steps=2, min_lr=1e-4)
+    run = create_run(tmp_path / "run", tiny.STORY, tiny.MODEL, settings)
+    assert execute(run, tiny.stop_at(6, run.ask_to_stop)) == "cancelled"
+    run.reopen(steps=13)
+    assert execute(run) == "done"
+    run.reopen(max_minutes=5.0)  # which moves no number
+    run.reopen(steps=21)
+    assert execute(run) == "done"
+    packed = io.BytesIO()
+    archive.write(run, packed)
+    with zipfile.ZipFile(packed) as file:
+        file.extractall(tmp_path)
+    script = (tmp_path / "reproduce.py").read_text(encoding="utf-8")
+    assert "EARLIER = [(7, replace(SETTINGS, steps=None)), (13, replace(SETTINGS, steps=13))]" in script
+    output = run_alone(tmp_path, script + DUMP)
+    assert dumped(output, "DUMP") == recorded(run)
+    assert "21 updates compared; the largest difference is 0.00e+00 nats." in output
+    cut = run_alone(tmp_path, script.replace("UPDATES = None", "UPDATES = 9") + DUMP)
+    assert dumped(cut, "DUMP") == recorded(run)[:9]
+
+
 def test_a_hostile_text_and_title_are_letters_in_the_script(tmp_path: Path) -> None:
     hostile = "\"\"\"''' {x} %s \\N \\ud800 \ud800 \u202e \r \x0b \u2028 # %% <script>alert(1)</script> =1+1\n" * 20
     text = Text("mine", '</script>"); raise SystemExit(9) #\n# %%', hostile, "# %%")

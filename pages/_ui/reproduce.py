@@ -102,7 +102,10 @@ def _look(first: Offer, again: Offer | None) -> None:
     except FileNotFoundError:  # deleted under our eyes: the whole page finds what is left
         st.rerun()
     if again and isinstance(first.source, Run) and isinstance(again.source, Run):
-        _verdict(_up_to(_alike_until(first.source, again.source), runs[0]), runs[1])
+        until = _alike_until(first.source, again.source)
+        _verdict(_up_to(until, runs[0]), runs[1])
+        if until is not None:
+            st.caption(f"Compared are its first {until:,} updates: then its end was moved.")
     table = pd.DataFrame({run.name: comparison.circumstances(run) for run in runs}, dtype=object)
     st.dataframe(table.map(_say).rename(index=LABELS), key="compare_circumstances")
 

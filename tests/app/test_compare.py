@@ -441,6 +441,7 @@ def test_what_a_run_did_beyond_its_moved_end_is_not_held_against_its_repetition(
     assert [execute(run) for run in (first, again)] == ["done", "done"]
     said = prose(opened(first))
     assert "are **identical to the last bit in the 3 steps that both have**" in said
+    assert "Compared are its first 3 updates: then its end was moved." in said
 
 
 def test_where_digits_part_is_said_with_what_differs_around_the_runs(

@@ -25,7 +25,7 @@ from gptcore.runs.store import Run, RunStore
 
 MOST_SHOWN = 60  # people on the board
 MOST_MEMBERS = 200  # seats in the file: a link that got about must not let it grow for ever
-MOST_NAMES = 20  # hashes that one person goes by: each visit may bring another
+MOST_NAMES = 33  # hashes that one person goes by: 32 are all that a browser keeps, and each visit has one of its own
 NICKNAME_SIGNS = 24
 PATIENCE_SECONDS = 5.0
 
@@ -35,7 +35,7 @@ class Member(NamedTuple):
 
     Attributes:
         seat: From 1, in the order in which they came.
-        names: Hashes under which runs are owned, the newest last.
+        names: Hashes under which runs are owned; those of the last visit to the class stand last.
         nickname: As typed, cut; may be empty.
     """
 
@@ -150,11 +150,11 @@ class Register:
             same = [member for member in before if set(names) & set(member.names)]
             if not same and len(before) >= MOST_MEMBERS:
                 raise ValueError(f"all {MOST_MEMBERS} seats of this class are taken")
-            known = dict.fromkeys([*(name for member in same for name in member.names), *names])
+            former = dict.fromkeys(name for member in same for name in member.names if name not in names)
             called = next((member.nickname for member in same if member.nickname), "")
             me = Member(
                 same[0].seat if same else 1 + max((member.seat for member in before), default=0),
-                tuple(known)[-MOST_NAMES:],
+                (*former, *names)[-MOST_NAMES:],  # those of visits that are over fall out, never the browser's own
                 called if nickname is None else tidy(nickname),
             )
             after = sorted([*(member for member in before if member not in same), me])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from gptcore.classroom import Register
+from gptcore.classroom import MOST_NAMES, Register
 from gptcore.paths import runs_home
 from gptcore.runs.machines import ClusterNow, Machine, tell
 from gptcore.runs.store import Run, RunStore, owner_of
@@ -82,6 +82,11 @@ def test_the_link_to_a_class_gives_a_seat_and_asks_for_no_name(register: Registe
     assert shows_a_board(page)
     assert [member.label for member in register.members()] == ["Student 1"]
     assert page.text_input(key="classroom_nickname").value == ""
+
+
+def test_a_seat_holds_every_name_that_a_visit_may_bring() -> None:
+    reported = [" ".join(["a" * 32] * number) for number in (MOST_NAMES - 1, MOST_NAMES)]
+    assert [bool(owner.TOKENS.fullmatch(each)) for each in reported] == [True, False]
 
 
 def test_a_link_of_a_class_that_is_over_says_so(register: Register) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from gptcore import classroom
-from gptcore.classroom import Register, board
+from gptcore.classroom import MOST_NAMES, Register, board
 from gptcore.figures.classroom import Cell, classroom_figure, columns_for
 from gptcore.runs.files import replace_json
 from gptcore.runs.queue import QUEUE_FILE
@@ -40,6 +40,20 @@ def test_a_visit_that_turns_out_to_be_a_known_browser_gives_its_seat_back(tmp_pa
     register.join(["visit"])
     assert register.join(["browser", "visit"]).seat == 1
     assert [member.label for member in register.members()] == ["Ada (1)"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["recognised at once", "seated before it is recognised"])
+def test_a_browser_keeps_its_one_seat_however_often_it_comes_back(tmp_path: Path, late: bool) -> None:
+    register, browser = Register(tmp_path), [f"begun in a former visit {number}" for number in range(31)] + ["browser"]
+    register.join(browser, "Ada")
+    for number in range(2 * MOST_NAMES):
+        visit = f"visit {number}"
+        if late:
+            register.join([visit])
+        assert register.join(sorted([*browser, visit])).label == "Ada (1)"
+    [ada] = register.members()
+    assert set(browser) < set(ada.names)
+    assert len(ada.names) == MOST_NAMES
 
 
 def test_a_nickname_can_be_taken_back(tmp_path: Path) -> None:

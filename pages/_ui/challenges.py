@@ -17,10 +17,11 @@ import pandas as pd
 import streamlit as st
 from filelock import Timeout
 
-from gptcore.challenge import Held, Standings, Terms, best_of_each, propose, standings, unscored
+from gptcore.challenge import Standings, Terms, best_of_each, propose, standings, unscored
 from gptcore.corpora import CATALOGUE, Text, is_at_hand, load_text
 from gptcore.outcome import outcome
 from gptcore.runs.store import RunStore
+from gptcore.seal import Held
 from pages._ui import classmates, frame, resources, sealing, teaching, thread, unsealed
 
 BUDGET_SECONDS = 60.0  # of one pass; a run that has begun by then is scored to its end

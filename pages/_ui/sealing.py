@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from gptcore.challenge import Challenge, Terms, mismatch
+from gptcore.challenge import Terms, mismatch
 from gptcore.config import TrainConfig
 from gptcore.corpora import Text
+from gptcore.seal import Challenge
 from pages._ui import frame, teaching
 
 

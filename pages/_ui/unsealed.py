@@ -10,9 +10,10 @@ from math import isfinite
 import pandas as pd
 import streamlit as st
 
-from gptcore.challenge import MOST_GUESSES, Held, Standings, Tried, unscored
+from gptcore.challenge import MOST_GUESSES, Standings, Tried, unscored
 from gptcore.figures.challenge import challenge_figure
 from gptcore.outcome import Measured, Outcome, Place, apart, outcome
+from gptcore.seal import Held
 from pages._ui import charts, classmates, frame, sealing, teaching
 
 LOSS = st.column_config.NumberColumn(format="%.3f", help="In nats a token.")

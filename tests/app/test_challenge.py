@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore import unsealing
-from gptcore.challenge import Challenge, Held, Standings, Tried, best_of_each, propose
+from gptcore.challenge import Standings, Tried, best_of_each, propose
 from gptcore.classroom import Register
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
@@ -21,6 +21,7 @@ from gptcore.outcome import Measured, Outcome, Place, measure, outcome
 from gptcore.paths import runs_home
 from gptcore.runs.store import Run, RunStore, owner_of
 from gptcore.runs.worker import execute
+from gptcore.seal import Challenge, Held
 from pages._ui import challenges, classmates, clinic_curves, frame, owner, teaching, thread, unsealed
 
 APP = Path(__file__).resolve().parents[2] / "app.py"

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from gptcore.challenge import Challenge, propose
+from gptcore.challenge import propose
 from gptcore.classroom import Register
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import CATALOGUE, OWN_STORY, Text, load_text, read_bytes
 from gptcore.paths import runs_home
 from gptcore.runs.store import Run, RunStore, owner_of
+from gptcore.seal import Challenge
 from pages._ui import classmates, follow, frame, owner, present, teaching, thread
 
 APP = Path(__file__).resolve().parents[2] / "app.py"

@@ -14,8 +14,6 @@ from gptcore import checkpoint, unsealing
 from gptcore.batches import choose_tokenizer, encode_part, prepare
 from gptcore.challenge import (
     BLOCK,
-    Challenge,
-    Held,
     Score,
     Standings,
     Terms,
@@ -35,6 +33,7 @@ from gptcore.outcome import Outcome, Place, apart, measure, outcome
 from gptcore.records import StepRecord
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
+from gptcore.seal import Challenge, Held
 from gptcore.training import evaluate, new_state, train
 from gptcore.windows import open_parts, seal_text
 from tests.tiny import MODEL, SETTINGS, STORY

@@ -100,6 +100,7 @@ ROOMS = (
     "runs",
     "classroom",
     "challenge",
+    "seal",
     "unsealing",
     "outcome",
     "comparison",

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from gptcore.classroom import Member, in_order
 from gptcore.config import TRAIN_PRESETS, TrainConfig, from_json
 from gptcore.corpora import Text, TextError
-from gptcore.runs.store import RunStore
+from gptcore.runs.store import ENDED, RunStore
 from gptcore.tokenizer import load_tokenizer
 from gptcore.windows import open_parts, seal_text
 
@@ -110,38 +110,54 @@ class Standings(NamedTuple):
         tried: All runs that count, the first submitted first.
         left_out: By label, those of whom no run on this text counts, and why their newest does not.
         absent: People who have no run on this text.
+        live: How many runs that may count still train or wait.
     """
 
     tried: list[Tried]
     left_out: dict[str, str]
     absent: int
+    live: int = 0
 
 
-def standings(store: RunStore, members: Sequence[Member], terms: Terms) -> Standings:
-    """Read from the runs' folders who has tried what on the text of a challenge."""
+def standings(store: RunStore, members: Sequence[Member], terms: Terms, *, ended: bool = False) -> Standings:
+    """Read from the runs' folders who has tried what on the text of a challenge.
+
+    Args:
+        store: All runs of this server.
+        members: Who is in the class.
+        terms: Of the challenge.
+        ended: Whether a run counts only once it has ended. So it is when the seal is opened: by the time that the
+            weights of one that goes on are asked they may be others.
+    """
     owners = {name: member for member in members for name in member.names}
     tried: list[Tried] = []
     refused: dict[str, str] = {}
+    live = 0
     for run, config, status in in_order(store):
         member = owners.get(config.get("owner") or "")
         if member is None or config["text"].get("sha256") != terms.sha256:
             continue
-        loss = status.get("best", {}).get("val_loss")
-        if why := _why_not(config, loss, terms):
+        loss, goes_on = status.get("best", {}).get("val_loss"), status["state"] not in ENDED
+        why = _why_not(config, terms)
+        live += goes_on and why is None
+        if why is None and goes_on and ended:
+            why = "had not ended when the seal was opened"
+        elif why is None and loss is None:
+            why = "has no validation loss yet"
+        if why:
             refused[member.label] = why
         else:
             tried.append(Tried(member.seat, member.label, run.id, float(loss)))
     counted = {each.label for each in tried}
     left_out = {label: why for label, why in refused.items() if label not in counted}
-    return Standings(tried, left_out, len(members) - len(counted) - len(left_out))
+    return Standings(tried, left_out, len(members) - len(counted) - len(left_out), live)
 
 
-def _why_not(config: dict[str, Any], loss: float | None, terms: Terms) -> str | None:
+def _why_not(config: dict[str, Any], terms: Terms) -> str | None:
     try:
-        why = mismatch(from_json(TrainConfig, config["training"]), terms)
+        return mismatch(from_json(TrainConfig, config["training"]), terms)
     except (ValueError, KeyError, TypeError):
         return "has settings that can't be read"
-    return why or ("has no validation loss yet" if loss is None else None)
 
 
 def best_of_each(tried: Iterable[Tried]) -> list[Tried]:

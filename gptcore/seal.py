@@ -95,7 +95,7 @@ class Challenge:
             self._write(terms, None)
 
     def open(self, now: Standings) -> None:
-        """Open the seal, once: these runs count, with the validation loss that they have now.
+        """Open the seal, once: these runs count, with the validation loss that they have ended with.
 
         Raises:
             ValueError: There is no seal to open, or no run that counts.
@@ -106,7 +106,7 @@ class Challenge:
             if held is None or not held.is_sealed:
                 raise ValueError("there is no seal to open: it is open already, or another challenge has begun")
             if not now.tried:
-                raise ValueError("no run counts yet, so the seal stays closed")
+                raise ValueError("no run that has ended counts yet, so the seal stays closed")
             self._write(held.terms, now._asdict())
 
     def _write(self, terms: Terms, opened: dict[str, Any] | None) -> None:

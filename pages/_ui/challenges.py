@@ -32,14 +32,14 @@ OWN = "own text"
 
 
 @st.cache_resource(ttl=classmates.SHARED_SECONDS, max_entries=4, show_spinner=False)
-def _standings(root: Path, key: str, terms: Terms) -> Standings:
+def _standings(root: Path, key: str, terms: Terms, ended: bool) -> Standings:
     del key  # another class is another challenge
-    return standings(RunStore(root), teaching.register().members(), terms)
+    return standings(RunStore(root), teaching.register().members(), terms, ended=ended)
 
 
-def standing(held: Held) -> Standings:
-    """How the challenge stands, read once for all who look."""
-    return _standings(thread.store().root, teaching.register().key, held.terms)
+def standing(held: Held, *, ended: bool = False) -> Standings:
+    """How the challenge stands, read once for all who look; of ended runs alone, how it would if it were opened."""
+    return _standings(thread.store().root, teaching.register().key, held.terms, ended)
 
 
 def is_open() -> bool:
@@ -95,7 +95,8 @@ def _sealed(held: Held) -> None:
     st.markdown(
         f"The last {terms.sealed_fraction:.0%} of {frame.plain(terms.title)}, {terms.sealed_tokens:,} tokens, is "
         "sealed until the teacher opens it: no run that is ranked trains on it or is judged by it, and no number about "
-        "it is computed. Until then the lowest validation loss leads; of each person the run counts that has it."
+        "it is computed. Until then the lowest validation loss leads. Then, of each person's runs that have ended, the "
+        "one with the lowest counts."
     )
     leaders = best_of_each(now.tried)
     if leaders:
@@ -131,13 +132,12 @@ def teacher() -> None:
 
 
 def _opening(held: Held) -> None:
-    now = standing(held)
-    people, live = len(best_of_each(now.tried)), sum(row.is_live for row in classmates.look().rows)
+    now = standing(held, ended=True)
     st.markdown(
-        f"Runs that count: {len(now.tried)}; people who made them: {people}."
-        + (f" {live} still train or wait: of these counts what they have reached." if live else "")
+        f"Runs that count: {len(now.tried)}; people who made them: {len(best_of_each(now.tried))}."
+        + (f" Still training or waiting, so not counted: {now.live}." if now.live else "")
     )
-    sure = st.checkbox("Open it for good: what is tried afterwards counts no more", key="classroom_challenge_sure")
+    sure = st.checkbox("Open it for good: what has not ended by then counts no more", key="classroom_challenge_sure")
     st.button(
         "Open the seal",
         type="primary",
@@ -156,7 +156,7 @@ def _open() -> None:
     if not teaching.is_teacher() or held is None:
         return
     try:
-        challenge.open(standings(thread.store(), teaching.register().members(), held.terms))
+        challenge.open(standings(thread.store(), teaching.register().members(), held.terms, ended=True))
         st.session_state[BOX] = False  # what came of it must not lie behind the box
     except (ValueError, OSError, Timeout) as error:
         st.session_state[REFUSED] = str(error)

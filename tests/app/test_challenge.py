@@ -221,6 +221,20 @@ def test_sealed_losses_are_nowhere_before_the_seal_is_open_and_gptcores_afterwar
     assert len(json.loads(challenge.scores_file.read_text(encoding="utf-8"))) == 3
 
 
+def test_a_run_that_still_trains_is_said_not_to_count_and_costs_nobody_a_place(challenge: Challenge) -> None:
+    ended, live = trained(ADA), trained(ADA, lr=1e-3)
+    live.update_status(state="running", best={"step": 1, "val_loss": 0.5})
+    page = visit("classroom", teacher=True)
+    assert table(page, "place")["lowest validation loss"].tolist() == [0.5]
+    assert "made them: 1. Still training or waiting, so not counted: 1." in said(page)
+    open_seal(page)
+    live.update_status(best={"step": 2, "val_loss": 0.4})
+    shown = table(page.run(), "sealed loss")
+    assert shown["run"].tolist() == [f"training?run={ended.id}&class={challenge.key}"]
+    assert shown["lowest validation loss"].tolist() == [validation(ended)]
+    assert not any("Left out" in text.value or "Not ranked" in text.value for text in page.markdown)
+
+
 def place(label: str, validation: float, by_validation: int, by_sealed: int, *blocks: float) -> Place:
     sealed = measure(blocks)
     return Place(label, "", 2, validation, sealed.mean, sealed.error, by_validation, by_sealed, "best", blocks)

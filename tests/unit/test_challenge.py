@@ -181,6 +181,18 @@ def test_who_has_another_run_that_counts_is_not_left_out(runs: RunStore) -> None
     assert now.left_out == {}
 
 
+def test_a_run_that_goes_on_when_the_seal_is_opened_leaves_its_owner_the_best_that_has_ended(runs: RunStore) -> None:
+    former, live, bens = queued(runs, "ada", 2.5), queued(runs, "ada", 2.0), queued(runs, "ben", 1.0)
+    former.update_status(state="done")
+    bens.update_status(state="interrupted")
+    queued(runs, "ada", 1.5, SETTINGS)  # it will never count, so it isn't waited for
+    now, then = (standings(runs, [ADA, BEN], TERMS, ended=ended) for ended in (False, True))
+    assert [each.run for each in best_of_each(now.tried)] == [bens.id, live.id]
+    assert [each.run for each in then.tried] == [former.id]
+    assert then.left_out == {"Student 2": "had not ended when the seal was opened"}
+    assert (now.live, then.live) == (2, 2)
+
+
 # --------------------------------------------------------------------------------------------------------------- file
 
 
@@ -204,7 +216,7 @@ def test_a_seal_stays_closed_while_no_run_counts(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no seal to open"):
         challenge.open(Standings([], {}, 0))
     challenge.begin(TERMS)
-    with pytest.raises(ValueError, match="no run counts yet"):
+    with pytest.raises(ValueError, match="no run that has ended counts yet"):
         challenge.open(Standings([], {}, 0))
 
 

@@ -18,7 +18,7 @@ from gptcore.classroom import Member, in_order
 from gptcore.config import TRAIN_PRESETS, TrainConfig, from_json
 from gptcore.corpora import Text, TextError
 from gptcore.runs.store import ENDED, RunStore
-from gptcore.tokenizer import load_tokenizer
+from gptcore.tokenizer import END_OF_TEXT, load_tokenizer
 from gptcore.windows import open_parts, seal_text
 
 SEALED_FRACTION = 0.1
@@ -37,6 +37,7 @@ class Terms(NamedTuple):
         train_fraction: Where the rest is cut into training and validation.
         compact_vocab: Whether models guess among this text's own tokens, or among all of GPT-2's.
         sealed_tokens: Tokens of the sealed part.
+        has_markers: Whether the text holds ``<|endoftext|>``, which runs may read as one token or as plain text.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Terms(NamedTuple):
     train_fraction: float
     compact_vocab: bool
     sealed_tokens: int
+    has_markers: bool = False
 
 
 def propose(text: Text, *, compact_vocab: bool = True) -> Terms:
@@ -62,7 +64,8 @@ def propose(text: Text, *, compact_vocab: bool = True) -> Terms:
             f"{training:,}, {validation:,} and {sealed:,} tokens, and each needs at least {LEAST_GUESSES} + 1 = "
             f"{LEAST_GUESSES + 1}: choose a longer text"
         )
-    return Terms(text.title, text.sha256, SEALED_FRACTION, settings.train_fraction, compact_vocab, sealed)
+    has_markers = END_OF_TEXT in text.text
+    return Terms(text.title, text.sha256, SEALED_FRACTION, settings.train_fraction, compact_vocab, sealed, has_markers)
 
 
 def mismatch(settings: TrainConfig, terms: Terms) -> str | None:
@@ -74,6 +77,7 @@ def mismatch(settings: TrainConfig, terms: Terms) -> str | None:
     """
     wanted, other = ("compact", "whole") if terms.compact_vocab else ("whole", "compact")
     share, sealed, cut = settings.train_share, settings.sealed_fraction, settings.train_fraction
+    as_one = settings.reference or settings.end_of_text
     reasons = {
         "has read the sealed part: it was begun outside the challenge": sealed < terms.sealed_fraction,
         f"leaves out the last {sealed:.0%} of the text, not {terms.sealed_fraction:.0%}": sealed
@@ -82,6 +86,7 @@ def mismatch(settings: TrainConfig, terms: Terms) -> str | None:
         f"guesses among the {other} vocabulary, not the {wanted} one": settings.compact_vocab != terms.compact_vocab,
         f"learns from {share:.0%} of the training part, so its compact vocabulary is another one": share != 1
         and settings.compact_vocab,
+        f"reads {END_OF_TEXT} as one token, where the challenge reads it as plain text": terms.has_markers and as_one,
         f"is deliberately changed ({settings.variant})": settings.variant != "none",
     }
     return next((why for why, holds in reasons.items() if holds), None)

@@ -26,7 +26,7 @@ from gptcore.challenge import (
 )
 from gptcore.checkpoint import load_state, load_weights, save_state
 from gptcore.classroom import Member
-from gptcore.config import GPTConfig, TrainConfig, from_json, to_json
+from gptcore.config import TRAIN_PRESETS, GPTConfig, TrainConfig, from_json, to_json
 from gptcore.corpora import OWN_STORY, Text, TextError, load_text
 from gptcore.figures.challenge import challenge_figure
 from gptcore.outcome import Outcome, Place, apart, measure, outcome
@@ -34,6 +34,7 @@ from gptcore.records import StepRecord
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
 from gptcore.seal import Challenge, Held
+from gptcore.tokenizer import END_OF_TEXT, load_tokenizer
 from gptcore.training import evaluate, new_state, train
 from gptcore.windows import open_parts, seal_text
 from tests.tiny import MODEL, SETTINGS, STORY
@@ -139,6 +140,21 @@ def test_a_text_too_short_for_three_parts_is_refused_with_the_tokens_of_each() -
 def test_only_runs_of_one_exam_are_ranked(changes: dict[str, object], why: str | None) -> None:
     found = mismatch(replace(SEALED, **changes), TERMS)
     assert found is None if why is None else found is not None and why in found
+
+
+@pytest.mark.parametrize("changes", [{"reference": True}, {"end_of_text": True}], ids=str)
+def test_where_the_text_holds_markers_runs_that_read_them_otherwise_are_not_ranked(changes: dict[str, object]) -> None:
+    story = load_text(OWN_STORY)
+    documents = replace(
+        story, text=END_OF_TEXT.join(story.text[at : at + 400] for at in range(0, len(story.text), 400))
+    )
+    plain = replace(TRAIN_PRESETS["class"], compact_vocab=False, sealed_fraction=0.1)
+    other, sealed = replace(plain, **changes), seal_text(documents.text, 0.1)[1]  # type: ignore[arg-type]
+    assert len(encode_part(load_tokenizer(), sealed, other)) < len(encode_part(load_tokenizer(), sealed, plain))
+    why = "reads <|endoftext|> as one token, where the challenge reads it as plain text"
+    found = [mismatch(each, propose(documents, compact_vocab=False)) for each in (plain, other)]
+    assert found == [None, why]
+    assert mismatch(other, propose(story, compact_vocab=False)) is None
 
 
 # ---------------------------------------------------------------------------------------------------------- standings

@@ -16,11 +16,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from gptcore.challenge import Score, Tried, best_of_each
+
+T_TABLE = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # for 1 to 10 degrees of freedom
 
 
 class Place(NamedTuple):
@@ -57,15 +60,44 @@ class Place(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A number and its standard error, both in nats a token; NaN where one measurement alone says nothing of chance."""
+    """A mean, in nats a token, and what chance may make of it.
+
+    Attributes:
+        mean: Of all values.
+        error: Its standard error; NaN where one value alone says nothing of chance.
+        values: How many there are.
+    """
 
     mean: float
     error: float
+    values: int
 
     @property
     def is_clear(self) -> bool:
-        """Whether it differs from zero by more than twice its standard error: chance alone does that 1 time in 20."""
-        return abs(self.mean) > 2 * self.error
+        """Whether chance alone, with a true mean of zero, is so far from zero less than 1 time in 20."""
+        return self.values > 1 and abs(self.mean) > t_factor(self.values - 1) * self.error
+
+
+def t_factor(freedom: int) -> float:
+    """How many standard errors from zero a mean is, by chance alone, 1 time in 20: Student's t, both sides.
+
+    Two for many values, as everybody knows; more for few, whose spread is itself a guess.
+
+    Args:
+        freedom: Degrees of freedom: one less than there are values.
+
+    Source: any table of the 97.5% quantile; beyond its end the expansion about the normal distribution's, Abramowitz
+    and Stegun, Handbook of Mathematical Functions, 26.7.5, to the third order.
+
+    >>> [round(t_factor(freedom), 3) for freedom in (1, 4, 29)]
+    [12.706, 2.776, 2.045]
+    """
+    if freedom <= len(T_TABLE):
+        return T_TABLE[freedom - 1]
+    z = NormalDist().inv_cdf(0.975)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
 class Outcome(NamedTuple):
@@ -90,17 +122,18 @@ class Outcome(NamedTuple):
         """How much more the chosen runs rise than the others: what choosing by validation made look better."""
         if self.others is None:
             return None
-        return Measured(self.rise.mean - self.others.mean, math.hypot(self.rise.error, self.others.error))
+        error = math.hypot(self.rise.error, self.others.error)
+        return Measured(self.rise.mean - self.others.mean, error, min(self.rise.values, self.others.values))
 
 
 def measure(values: Sequence[float]) -> Measured:
     """Their mean, and its standard error.
 
     >>> measure([1.0, 3.0])
-    Measured(mean=2.0, error=1.0)
+    Measured(mean=2.0, error=1.0, values=2)
     """
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return Measured(float(np.mean(values)) if values else math.nan, spread)
+    return Measured(float(np.mean(values)) if values else math.nan, spread, len(values))
 
 
 def outcome(tried: Sequence[Tried], scores: Mapping[str, Score]) -> Outcome:
@@ -143,5 +176,9 @@ def outcome(tried: Sequence[Tried], scores: Mapping[str, Score]) -> Outcome:
 
 
 def apart(first: Place, second: Place) -> Measured:
-    """By how much the first is better than the second on the sealed part, block by block."""
-    return measure([theirs - ours for ours, theirs in zip(first.blocks, second.blocks, strict=True)])
+    """By how much the first is better than the second on the sealed part; what chance may do, block by block.
+
+    This tells chance of two models that were named beforehand. The lowest of many, picked afterwards, is lucky, too.
+    """
+    blocks = measure([theirs - ours for ours, theirs in zip(first.blocks, second.blocks, strict=True)])
+    return blocks._replace(mean=second.sealed - first.sealed)  # of all guesses: some at the end fill no block

@@ -134,7 +134,7 @@ def nth(place: int) -> str:
 
 
 def _first(places: list[Place]) -> str:
-    """Where the first by validation comes in, and whether the difference is more than chance."""
+    """Where the first two by validation come in, and what chance makes of it: they were named before the seal broke."""
     first, *others = places
     who = frame.plain(first.label)
     if not others:
@@ -145,17 +145,31 @@ def _first(places: list[Place]) -> str:
         f"{who} is first by validation with {first.validation:.3f}, and "
         f"{nth(first.by_sealed)} of {len(places)} on the sealed part with {first.sealed:.3f}."
     )
-    rival = min(others, key=lambda place: place.sealed)
-    gap = apart(first, rival)
-    which = "is first there" if rival.sealed < first.sealed else "comes next there"
+    second = others[0]
+    gap = apart(first, second)
+    said += (
+        f" {frame.plain(second.label)}, {nth(second.by_validation)} by validation, is {nth(second.by_sealed)} there "
+        f"with {second.sealed:.3f}: {abs(gap.mean):.3f} nats {'less' if gap.mean < 0 else 'more'} ({_chance(gap)})."
+    )
+    leader = min(places, key=lambda place: place.sealed)
+    if leader in (first, second):
+        return said
     return (
-        f"{said} {frame.plain(rival.label)} {which} with {rival.sealed:.3f}: {abs(gap.mean):.3f} nats apart with a "
-        f"standard error of {gap.error:.3f}, which is {_chance(gap)}."
+        f"{said} First there is {frame.plain(leader.label)} with {leader.sealed:.3f}; who is picked as the lowest of "
+        f"{len(places)} would pass such a test by luck more often."
     )
 
 
 def _chance(measured: Measured) -> str:
-    return "more than chance makes" if measured.is_clear else "no more than chance may make"
+    """How often chance alone does so much.
+
+    >>> _chance(Measured(0.3, 0.1, 60))
+    'standard error 0.100; chance alone does that less than 1 time in 20'
+    """
+    if not isfinite(measured.error):
+        return "too few to judge chance"
+    often = "less" if measured.is_clear else "more often"
+    return f"standard error {measured.error:.3f}; chance alone does that {often} than 1 time in 20"
 
 
 def _rise(found: Outcome) -> str:
@@ -168,9 +182,7 @@ def _rise(found: Outcome) -> str:
     if found.others is None or extra is None:
         return f"{chosen}: the sealed part is other text, and each run's best moment was chosen by validation."
     others = f"that of the {found.other_runs} other{'s' * (found.other_runs != 1)} {_moves(found.others.mean)}"
-    chance = (
-        f"standard error {extra.error:.3f}, {_chance(extra)}" if isfinite(extra.error) else "too few to judge chance"
-    )
+    chance = _chance(extra)
     if extra.mean <= 0:
         return (
             f"{chosen}, {others}. The change of text is the same for all, and the chosen lose no more by it "

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore import unsealing
-from gptcore.challenge import Standings, Tried, best_of_each, propose
+from gptcore.challenge import Score, Standings, Tried, best_of_each, propose
 from gptcore.classroom import Register
 from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
 from gptcore.corpora import OWN_STORY, Text, load_text
@@ -240,19 +241,46 @@ def place(label: str, validation: float, by_validation: int, by_sealed: int, *bl
     return Place(label, "", 2, validation, sealed.mean, sealed.error, by_validation, by_sealed, "best", blocks)
 
 
-def test_whoever_leads_by_validation_is_held_against_whoever_leads_in_the_end() -> None:
-    places = [place("Ada (1)", 2.0, 1, 2, 2.7, 2.9), place("*Ben* (2)", 2.1, 2, 1, 2.3, 2.7)]
-    first, rise, _ = unsealed.sentences(Outcome(places, {}, Measured(0.6, 0.2), Measured(0.2, 0.1), 3))
+ADA_PLACE = place("Ada (1)", 2.0, 1, 3, 2.7, 2.8, 2.9)
+BEN_PLACE = place("*Ben* (2)", 2.1, 2, 2, 2.5, 2.5, 2.5)
+CEM_PLACE = place("Cem (3)", 2.2, 3, 1, 2.4, 2.4, 2.4)
+
+
+def test_who_leads_by_validation_is_held_against_the_second_and_no_verdict_falls_on_who_was_picked_afterwards() -> None:
+    first, _, _ = unsealed.sentences(Outcome([ADA_PLACE, BEN_PLACE, CEM_PLACE], {}, Measured(0.6, 0.2, 3), None, 0))
     assert first == (
-        r"Ada \(1\) is first by validation with 2.000, and 2nd of 2 on the sealed part with 2.800. \*Ben\* \(2\) is "
-        "first there with 2.500: 0.300 nats apart with a standard error of 0.100, which is more than chance makes."
+        r"Ada \(1\) is first by validation with 2.000, and 3rd of 3 on the sealed part with 2.800. \*Ben\* \(2\), 2nd "
+        "by validation, is 2nd there with 2.500: 0.300 nats less (standard error 0.058; chance alone does that less "
+        r"than 1 time in 20). First there is Cem \(3\) with 2.400; who is picked as the lowest of 3 would pass such a "
+        "test by luck more often."
     )
-    assert "the 0.400 that the chosen lose on top (standard error 0.224, no more than chance may make)" in rise
+    alone, _, _ = unsealed.sentences(Outcome([ADA_PLACE, BEN_PLACE], {}, Measured(0.6, 0.2, 2), None, 0))
+    assert alone.endswith("1 time in 20).")
+
+
+def test_what_choosing_made_look_better_is_said_with_its_error() -> None:
+    found = Outcome([ADA_PLACE, BEN_PLACE], {}, Measured(0.6, 0.2, 2), Measured(0.2, 0.1, 3), 3)
+    assert (
+        "the 0.400 that the chosen lose on top (standard error 0.224; chance alone does that more often than 1 time in "
+        "20) may be what choosing"
+    ) in unsealed.sentences(found)[1]
+
+
+@pytest.mark.parametrize(("people", "blocks"), [(2, 4), (5, 60), (30, 4), (30, 60)])
+def test_of_classes_whose_models_are_equally_good_1_in_20_hears_of_more_than_chance(people: int, blocks: int) -> None:
+    noise = np.random.default_rng(people * blocks)
+    classes, alarms = 400, 0
+    for _ in range(classes):
+        tried = [Tried(seat, f"Student {seat}", f"run {seat}", float(noise.normal(3, 0.05))) for seat in range(people)]
+        losses = {each.run: noise.normal(3, 0.25, blocks) for each in tried}
+        scores = {run: Score(run, "best", float(each.mean()), tuple(each)) for run, each in losses.items()}
+        alarms += "less than 1 time in 20" in unsealed.sentences(outcome(tried, scores))[0]
+    assert alarms / classes == pytest.approx(0.05, abs=0.03)
 
 
 def test_where_choosing_flattered_nobody_it_is_said() -> None:
     alone = [place("Ada (1)", 2.0, 1, 1, 2.7, 2.9)]
-    _, rise, _ = unsealed.sentences(Outcome(alone, {}, Measured(-0.1, math.nan), Measured(0.2, math.nan), 1))
+    _, rise, _ = unsealed.sentences(Outcome(alone, {}, Measured(-0.1, math.nan, 1), Measured(0.2, math.nan, 1), 1))
     assert "of the 1 chosen run falls by 0.100, that of the 1 other rises by 0.200" in rise
     assert "(0.300 less; too few to judge chance)" in rise
 

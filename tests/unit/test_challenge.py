@@ -29,7 +29,7 @@ from gptcore.classroom import Member
 from gptcore.config import TRAIN_PRESETS, GPTConfig, TrainConfig, from_json, to_json
 from gptcore.corpora import OWN_STORY, Text, TextError, load_text
 from gptcore.figures.challenge import challenge_figure
-from gptcore.outcome import Outcome, Place, apart, measure, outcome
+from gptcore.outcome import Outcome, Place, apart, measure, outcome, t_factor
 from gptcore.records import StepRecord
 from gptcore.runs.store import Run, RunStore
 from gptcore.runs.worker import execute
@@ -409,14 +409,40 @@ def test_who_tried_one_run_alone_has_nothing_to_be_held_against() -> None:
 
 def test_two_models_are_compared_block_by_block(found: Outcome) -> None:
     ada, ben, _ = found.places
-    assert apart(ben, ada) == pytest.approx((0.3, 0.1))  # both find the second block harder: that is no chance
-    assert apart(ben, ada).is_clear
-    assert not apart(ben, found.places[2]).is_clear
-    assert apart(ben, found.places[2]) == pytest.approx((0.1, 0.1))
+    assert apart(ben, ada) == pytest.approx((0.3, 0.1, 2))  # both find the second block harder: that is no chance
+    assert not apart(ben, ada).is_clear  # two blocks are few
+    assert apart(ben, ada)._replace(values=20).is_clear
+    assert apart(ben, found.places[2]) == pytest.approx((0.1, 0.1, 2))
+
+
+def test_a_difference_is_that_of_all_guesses_though_some_fill_no_block() -> None:
+    first, second = (Place("", "", 1, 2.0, sealed, 0.1, 1, 1, "best", (2.0, 2.5)) for sealed in (2.25, 2.375))
+    assert apart(first, second).mean == 0.125
 
 
 def test_one_measurement_says_nothing_of_chance() -> None:
     assert not measure([1.0]).is_clear
+
+
+@pytest.mark.parametrize("freedom", [*range(1, 32), 60, 120, 1000])
+def test_students_t_holds_19_of_20_within_its_factor(freedom: int) -> None:
+    """By adding up its density between the two: a table's wrong digit and a wrong formula both fail here."""
+    t = np.linspace(-t_factor(freedom), t_factor(freedom), 100_001)
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
+    assert np.trapezoid(scale * (1 + t**2 / freedom) ** (-(freedom + 1) / 2), t) == pytest.approx(0.95, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "factor"), [(1, 12.706), (3, 3.182), (10, 2.228), (11, 2.201), (29, 2.045), (10_000, 1.960)]
+)
+def test_the_factor_is_that_of_printed_tables(freedom: int, factor: float) -> None:
+    assert t_factor(freedom) == pytest.approx(factor, abs=1e-3)
+
+
+@pytest.mark.parametrize("values", [2, 3, 4, 16, 60])
+def test_of_values_that_are_chance_alone_1_mean_in_20_is_clear(values: int) -> None:
+    noise = np.random.default_rng(values).normal(size=(4000, values))
+    assert np.mean([measure(row.tolist()).is_clear for row in noise]) == pytest.approx(0.05, abs=0.01)
 
 
 def test_the_figure_joins_both_losses_of_each_person() -> None:

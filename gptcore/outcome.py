@@ -6,7 +6,8 @@ nothing about which one is better.
 
 Two things lie between a validation loss and the loss on the sealed part. The parts are different text, which is the
 same for every run. And of many runs the one with the lowest validation loss was kept: the lowest of many noisy scores
-is, on average, lower than that model deserves. The runs that were not chosen show the first alone.
+is, on average, lower than that model deserves. A person's runs that were not chosen show the first alone, and a person
+counts once, however many runs these are: runs of one person are much alike.
 
 What is left out: that each run's own weights were chosen by validation, too. That holds for all of them.
 """
@@ -14,7 +15,7 @@ What is left out: that each run's own weights were chosen by validation, too. Th
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
@@ -107,23 +108,14 @@ class Outcome(NamedTuple):
         places: By validation loss, the lowest first.
         missing: By label, those who have no place, and why.
         rise: From validation to sealed loss, the mean over the chosen runs.
-        others: The same over the runs that were not chosen; None where no such run was scored.
-        other_runs: How many these are.
+        by_choosing: How much more a person's chosen run rises than that person's others do on average, the mean over
+            the people who have others with a score; None where nobody has.
     """
 
     places: list[Place]
     missing: dict[str, str]
     rise: Measured
-    others: Measured | None
-    other_runs: int
-
-    @property
-    def by_choosing(self) -> Measured | None:
-        """How much more the chosen runs rise than the others: what choosing by validation made look better."""
-        if self.others is None:
-            return None
-        error = math.hypot(self.rise.error, self.others.error)
-        return Measured(self.rise.mean - self.others.mean, error, min(self.rise.values, self.others.values))
+    by_choosing: Measured | None
 
 
 def measure(values: Sequence[float]) -> Measured:
@@ -161,18 +153,28 @@ def outcome(tried: Sequence[Tried], scores: Mapping[str, Score]) -> Outcome:
         )
         for each, score, loss in scored
     ]
-    others = [
-        loss - each.validation
-        for each in tried
-        if each not in chosen and each.run in scores and (loss := scores[each.run].loss) is not None
-    ]
     return Outcome(
         places,
         {each.label: scores[each.run].problem for each in chosen if scores[each.run].loss is None},
         measure([place.rise for place in places]),
-        measure(others) if others else None,
-        len(others),
+        _by_choosing(tried, scores),
     )
+
+
+def _by_choosing(tried: Sequence[Tried], scores: Mapping[str, Score]) -> Measured | None:
+    others: defaultdict[int, list[float]] = defaultdict(list)
+    chosen = {each.seat: each.run for each in best_of_each(tried)}
+    rises = {}
+    for each in tried:
+        loss = scores[each.run].loss if each.run in scores else None
+        if loss is None:
+            continue
+        if each.run == chosen[each.seat]:
+            rises[each.seat] = loss - each.validation
+        else:
+            others[each.seat].append(loss - each.validation)
+    extra = [rise - float(np.mean(others[seat])) for seat, rise in rises.items() if others[seat]]
+    return measure(extra) if extra else None
 
 
 def apart(first: Place, second: Place) -> Measured:

@@ -179,19 +179,17 @@ def _rise(found: Outcome) -> str:
         f"From validation to the sealed part the mean loss of the {runs} chosen run{'s' * (runs != 1)} "
         f"{_moves(found.rise.mean)}"
     )
-    if found.others is None or extra is None:
+    if extra is None:
         return f"{chosen}: the sealed part is other text, and each run's best moment was chosen by validation."
-    others = f"that of the {found.other_runs} other{'s' * (found.other_runs != 1)} {_moves(found.others.mean)}"
-    chance = _chance(extra)
-    if extra.mean <= 0:
-        return (
-            f"{chosen}, {others}. The change of text is the same for all, and the chosen lose no more by it "
-            f"({abs(extra.mean):.3f} less; {chance}): here choosing the lowest has flattered nobody that one could see."
-        )
-    return (
-        f"{chosen}, {others}. The change of text is the same for all; the {extra.mean:.3f} that the chosen lose on top "
-        f"({chance}) {'is' if extra.is_clear else 'may be'} what choosing the lowest made look better than it is."
+    most = "more" if extra.mean > 0 else "less"
+    said = (
+        f"{chosen}. A chosen run rises by {abs(extra.mean):.3f} {most} than the mean of its owner's other runs "
+        f"({classmates.people(extra.values)}; {_chance(extra)})."
     )
+    if extra.mean <= 0:
+        return f"{said} Here choosing the lowest has flattered nobody that one could see."
+    so = "All read the same two parts, so that points to" if extra.is_clear else "That may be chance, or"
+    return f"{said} {so} choosing: the lowest of several scores looks better than it is."
 
 
 def _moves(by: float) -> str:
@@ -209,5 +207,5 @@ def _why(found: Outcome) -> str:
     return (
         "Why does choosing flatter? A mean over so little text misses a model's true loss by chance, on the sealed "
         f"part by about ±{usual:.3f}. Of the {tries} runs that were tried the lowest scores are kept, and among these "
-        "the lucky ones; the sealed part was read once, so it flatters nobody."
+        "the lucky ones; no run was chosen by the sealed part, so it flatters none."
     )

@@ -247,23 +247,43 @@ CEM_PLACE = place("Cem (3)", 2.2, 3, 1, 2.4, 2.4, 2.4)
 
 
 def test_who_leads_by_validation_is_held_against_the_second_and_no_verdict_falls_on_who_was_picked_afterwards() -> None:
-    first, _, _ = unsealed.sentences(Outcome([ADA_PLACE, BEN_PLACE, CEM_PLACE], {}, Measured(0.6, 0.2, 3), None, 0))
+    first, _, _ = unsealed.sentences(Outcome([ADA_PLACE, BEN_PLACE, CEM_PLACE], {}, Measured(0.6, 0.2, 3), None))
     assert first == (
         r"Ada \(1\) is first by validation with 2.000, and 3rd of 3 on the sealed part with 2.800. \*Ben\* \(2\), 2nd "
         "by validation, is 2nd there with 2.500: 0.300 nats less (standard error 0.058; chance alone does that less "
         r"than 1 time in 20). First there is Cem \(3\) with 2.400; who is picked as the lowest of 3 would pass such a "
         "test by luck more often."
     )
-    alone, _, _ = unsealed.sentences(Outcome([ADA_PLACE, BEN_PLACE], {}, Measured(0.6, 0.2, 2), None, 0))
+    alone, _, _ = unsealed.sentences(Outcome([ADA_PLACE, BEN_PLACE], {}, Measured(0.6, 0.2, 2), None))
     assert alone.endswith("1 time in 20).")
 
 
-def test_what_choosing_made_look_better_is_said_with_its_error() -> None:
-    found = Outcome([ADA_PLACE, BEN_PLACE], {}, Measured(0.6, 0.2, 2), Measured(0.2, 0.1, 3), 3)
-    assert (
-        "the 0.400 that the chosen lose on top (standard error 0.224; chance alone does that more often than 1 time in "
-        "20) may be what choosing"
-    ) in unsealed.sentences(found)[1]
+@pytest.mark.parametrize(
+    ("by_choosing", "said"),
+    [
+        (
+            Measured(0.4, 0.2, 3),
+            "A chosen run rises by 0.400 more than the mean of its owner's other runs (3 people; st",
+        ),
+        (
+            Measured(0.4, 0.2, 3),
+            "1 time in 20). That may be chance, or choosing: the lowest of several scores looks be",
+        ),
+        (
+            Measured(0.4, 0.1, 9),
+            "does that less than 1 time in 20). All read the same two parts, so that points to cho",
+        ),
+        (Measured(-0.3, math.nan, 1), "0.300 less than the mean of its owner's other runs (1 person; too few to judge"),
+        (
+            None,
+            "the 2 chosen runs rises by 0.600: the sealed part is other text, and each run's best moment was chosen",
+        ),
+    ],
+    ids=["perhaps", "perhaps, then", "clear", "flattered nobody", "nobody has others"],
+)
+def test_what_choosing_made_look_better_is_said_with_its_error(by_choosing: Measured | None, said: str) -> None:
+    found = Outcome([ADA_PLACE, BEN_PLACE], {}, Measured(0.6, 0.2, 2), by_choosing)
+    assert said in unsealed.sentences(found)[1]
 
 
 @pytest.mark.parametrize(("people", "blocks"), [(2, 4), (5, 60), (30, 4), (30, 60)])
@@ -276,13 +296,6 @@ def test_of_classes_whose_models_are_equally_good_1_in_20_hears_of_more_than_cha
         scores = {run: Score(run, "best", float(each.mean()), tuple(each)) for run, each in losses.items()}
         alarms += "less than 1 time in 20" in unsealed.sentences(outcome(tried, scores))[0]
     assert alarms / classes == pytest.approx(0.05, abs=0.03)
-
-
-def test_where_choosing_flattered_nobody_it_is_said() -> None:
-    alone = [place("Ada (1)", 2.0, 1, 1, 2.7, 2.9)]
-    _, rise, _ = unsealed.sentences(Outcome(alone, {}, Measured(-0.1, math.nan, 1), Measured(0.2, math.nan, 1), 1))
-    assert "of the 1 chosen run falls by 0.100, that of the 1 other rises by 0.200" in rise
-    assert "(0.300 less; too few to judge chance)" in rise
 
 
 def test_deleted_and_damaged_runs_are_left_out_with_a_sentence(challenge: Challenge) -> None:

@@ -18,6 +18,12 @@ PRESENTING, FOLLOW, HEARD = "present_on", "present_follow", "present_heard"
 STYLE = """<style>
 :root { font-size: 21px; }
 [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], [data-testid="stToolbar"] { display: none; }
+@media (max-width: 640px) { /* a telephone: the whole bar in one row; who can't see it hears "Back to start" as ever */
+  :root { font-size: 16px; }
+  .st-key-present_bar a { padding-inline: 0.25rem; }
+  .st-key-present_start p { position: absolute; clip-path: inset(50%); }
+  [class*="st-key-present_keys_"] { position: absolute; }
+}
 </style>"""
 
 _clicker = st.components.v2.component(

@@ -171,6 +171,16 @@ def test_a_presenters_keys_walk_both_ways_and_leave_a_field_its_own(page: Page, 
     expect(page.get_by_test_id("stSidebar")).to_be_visible()
 
 
+def test_a_presenters_bar_is_one_row_on_a_telephone(page: Page, arrive: Arrive) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/loss?present=1")
+    arrive(page, BY_KEY["loss"])
+    expect(page.get_by_role("link", name="Back to start")).to_be_visible()
+    bar = page.locator(".st-key-present_bar").bounding_box()
+    assert bar is not None
+    assert bar["height"] < 60
+
+
 def test_a_presenters_run_stays_in_sight_and_a_class_that_follows_goes_along(
     window: Window, arrive: Arrive, from_menu: Arrive, press: Press
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from gptcore.figures.classroom import shortened
 from gptcore.figures.theme import PUBLISHED, SEALED, VALIDATION, blank_figure, literal
 from gptcore.outcome import Place
 
@@ -41,7 +42,7 @@ def challenge_figure(places: Sequence[Place]) -> go.Figure:
     figure.update_xaxes(title="loss (nats a token)")
     figure.update_yaxes(
         tickvals=rows,
-        ticktext=[_tick(place) for place in places],
+        ticktext=[literal(shortened(place.label, LABEL_SIGNS)) for place in places],
         range=[len(places) - 0.5, -0.5],
         showgrid=False,
         zeroline=False,
@@ -58,8 +59,3 @@ def _markers(colour: str, symbol: str, names: list[str]) -> dict[str, Any]:
         "customdata": names,
         "hovertemplate": "%{customdata}: %{x:.3f}",
     }
-
-
-def _tick(place: Place) -> str:
-    called = place.label if len(place.label) <= LABEL_SIGNS else f"{place.label[: LABEL_SIGNS - 1]}…"
-    return literal(called)

@@ -65,6 +65,19 @@ def least_width(cells: int) -> int:
     return columns_for(cells) * NARROWEST + 60
 
 
+def shortened(label: str, signs: int) -> str:
+    """A person's label, cut to so many signs; the seat's number stays, so that nobody passes for another.
+
+    >>> shortened("Ada Lovelace (12)", 12), shortened("Student 12", 12), shortened("somebody of no class", 12)
+    ('Ada Lo… (12)', 'Student 12', 'somebody of…')
+    """
+    if len(label) <= signs:
+        return label
+    name, bracket, number = label.rpartition(" (")
+    seat = bracket + number if name and number.endswith(")") else ""
+    return f"{label[: signs - 1 - len(seat)]}…{seat}"
+
+
 def classroom_figure(cells: Sequence[Cell]) -> go.Figure:
     """Training and validation loss of each, against the share of the run that is done."""
     columns = columns_for(len(cells))
@@ -79,7 +92,7 @@ def classroom_figure(cells: Sequence[Cell]) -> go.Figure:
         "legend": {"orientation": "h", "yanchor": "top", "yref": "container", "y": 1.0, "x": 0.0},
         "annotations": [_label(cell, place, columns) for place, cell in enumerate(cells)],
         "shapes": [_frame(place, columns) for place in range(len(cells))],
-        **_axes(columns, rows, _top(cells)),
+        **_axes(columns, rows, _top(cells), middle=min(columns, len(cells)) // 2),
     }
     return go.Figure({"data": traces, "layout": layout})
 
@@ -114,9 +127,9 @@ def _top(cells: Sequence[Cell]) -> float:
 
 
 def _label(cell: Cell, place: int, columns: int) -> dict[str, Any]:
-    called = cell.label if len(cell.label) <= LABEL_SIGNS else f"{cell.label[: LABEL_SIGNS - 1]}…"
+    called = literal(shortened(cell.label, LABEL_SIGNS))
     return {
-        "text": f'<a href="{cell.address}" target="_blank">{literal(called)}</a> {literal(cell.note)}',
+        "text": f'<a href="{cell.address}" target="_blank">{called}</a> {literal(cell.note)}',
         "xref": f"{_axis('x', place % columns)} domain",
         "yref": f"{_axis('y', place // columns)} domain",
         "x": 0.0,
@@ -141,8 +154,8 @@ def _frame(place: int, columns: int) -> dict[str, Any]:
     }
 
 
-def _axes(columns: int, rows: int, top: float) -> dict[str, Any]:
-    """The axes that the cells share; the first row stands at the top."""
+def _axes(columns: int, rows: int, top: float, middle: int) -> dict[str, Any]:
+    """The axes that the cells share; the first row stands at the top, the title below the column in the middle."""
     axes: dict[str, Any] = {}
     plain = {"showgrid": False, "zeroline": False, "fixedrange": True}
     for column in range(columns):
@@ -153,7 +166,7 @@ def _axes(columns: int, rows: int, top: float) -> dict[str, Any]:
             "anchor": _axis("y", rows - 1),
             "range": [0, 100],
             "tickvals": [0, 50],
-            "title": {"text": "share of the run (%)" if column == columns // 2 else ""},
+            "title": {"text": "share of the run (%)" if column == middle else ""},
         }
     for row in range(rows):
         low, high = _stretch(rows - 1 - row, rows, 0.25)

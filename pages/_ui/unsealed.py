@@ -96,9 +96,9 @@ def table(places: list[Place]) -> pd.DataFrame:
     """A row a person, who is first by validation at the top."""
     rows = pd.DataFrame(
         {
+            "who": [place.label for place in places],
             "by validation": [place.by_validation for place in places],
             "on the sealed part": [place.by_sealed for place in places],
-            "who": [place.label for place in places],
             "run": [classmates.watch(place.run) for place in places],
             "lowest validation loss": [place.validation for place in places],
             "sealed loss": [place.sealed for place in places],

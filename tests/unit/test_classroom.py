@@ -191,6 +191,20 @@ def test_a_nickname_is_shown_letter_by_letter_and_leads_to_the_run_alone() -> No
     assert '&lt;a href="ht…' in text
 
 
+@pytest.mark.parametrize("number", [1, 2, 13])
+def test_the_axis_below_a_cell_says_what_it_is(number: int) -> None:
+    figure = classroom_figure([cell() for _ in range(number)])
+    drawn = {trace.xaxis.replace("x", "xaxis") for trace in figure.data}
+    assert [figure.layout[axis].title.text for axis in sorted(drawn)].count("share of the run (%)") == 1
+
+
+def test_a_long_nickname_is_cut_and_its_seat_is_not() -> None:
+    figure = classroom_figure([cell("Ada Lovelace, Countess o (7)"), cell("Ada Lovelace, Countess o (8)")])
+    first, second = (label.text for label in figure.layout.annotations)
+    assert ">Ada Lov… (7)<" in first
+    assert ">Ada Lov… (8)<" in second
+
+
 def test_before_the_first_evaluation_a_cell_is_empty() -> None:
     figure = classroom_figure([cell(losses=())])
     assert [len(trace.x) for trace in figure.data] == [0, 0]

@@ -25,7 +25,7 @@ from gptcore.runs.store import Run, RunStore
 
 MOST_SHOWN = 60  # people on the board
 MOST_MEMBERS = 200  # seats in the file: a link that got about must not let it grow for ever
-MOST_NAMES = 33  # hashes that one person goes by: 32 are all that a browser keeps, and each visit has one of its own
+MOST_NAMES = 33  # hashes that one person goes by: 32 that a browser may keep, and that of a visit still to be kept
 NICKNAME_SIGNS = 24
 PATIENCE_SECONDS = 5.0
 

@@ -19,7 +19,7 @@ export default function ({ setStateValue, data }) {
     secrets.splice(1, secrets.length - MOST);
     localStorage.setItem(PLACE, secrets.join(" "));
   } catch {
-    return; // storage is blocked: the server's own secret for this visit has to do
+    secrets = []; // storage is blocked: the server's own secret for this visit has to do
   }
   const token = secrets.join(" ");
   if (data.known !== token) setStateValue("token", token);

@@ -137,8 +137,11 @@ def machines(now: ClusterNow, rows: list[Row]) -> pd.DataFrame:
 
 
 def sit_down(nickname: str | None = None) -> Member | None:
-    """Take a seat, or come back to it; None for whoever is in no class, or where there is no seat."""
-    if not teaching.in_class():
+    """Take a seat, or come back to it; None for whoever is in no class, where there is no seat, and at a first glance.
+
+    A seat for a visit whose browser has not said yet who it is would stay empty behind it, if that is left at once.
+    """
+    if not teaching.in_class() or not owner.is_known():
         return None
     try:
         return teaching.register().join(sorted(owner.names()), nickname)

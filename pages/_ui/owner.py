@@ -17,11 +17,11 @@ from gptcore.runs import requests, sweeping
 from gptcore.runs.store import RunStore, owner_of
 from pages._ui import teaching
 
-# In the session alone: what the browser reported (its own token, then those of visits), this visit's token, and that
-# token again once something was begun in its name.
+# In the session alone: what the browser reported (its own token, then those of visits; nothing where it keeps nothing),
+# this visit's token, and that token again once something was begun in its name.
 BROWSER, VISIT, BEGUN = "owner_browser", "owner_visit", "owner_begun"
 RUNS = "owner_runs"
-TOKENS = re.compile(r"[0-9a-f]{32}( [0-9a-f]{32}){0,31}")
+TOKENS = re.compile(r"([0-9a-f]{32}( [0-9a-f]{32}){0,31})?")
 
 _component = st.components.v2.component(
     "glassbox_owner", html="<i hidden></i>\n", js=(ASSETS / "components" / "owner.js").read_text(encoding="utf-8")
@@ -55,8 +55,14 @@ def name() -> str:
 
 
 def names() -> set[str]:
-    """All names that this student goes by: the browser's, and that of this visit."""
-    return {owner_of(token) for token in (*_reported(), _visit())}
+    """All names that this student goes by: the browser's, and the visit's where it has to do, or had to at first."""
+    begun = st.session_state.get(BEGUN)
+    return {owner_of(token) for token in (*(_reported() or [_visit()]), *([begun] if begun else []))}
+
+
+def is_known() -> bool:
+    """Whether these names will last: those of a visit whose browser is still to speak may own nothing in a moment."""
+    return BROWSER in st.session_state or BEGUN in st.session_state
 
 
 def runs() -> list[str]:

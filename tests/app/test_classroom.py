@@ -34,7 +34,7 @@ def register(data_home: Path) -> Register:
     return found
 
 
-def visit(key: str = "classroom", link: str = "", token: str = "", *, teacher: bool = False) -> AppTest:
+def visit(key: str = "classroom", link: str = "", token: str | None = "c" * 32, *, teacher: bool = False) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     app.secrets["teaching"] = {"code": CODE}
     app.run()
@@ -42,7 +42,7 @@ def visit(key: str = "classroom", link: str = "", token: str = "", *, teacher: b
         app.query_params["v"], app.query_params["class"] = "1", link
     if teacher:
         app.session_state[teaching.TEACHER] = True
-    if token:
+    if token is not None:
         app.session_state[owner.BROWSER] = token
     return app.switch_page(frame.page_file(key)).run()
 
@@ -82,6 +82,35 @@ def test_the_link_to_a_class_gives_a_seat_and_asks_for_no_name(register: Registe
     assert shows_a_board(page)
     assert [member.label for member in register.members()] == ["Student 1"]
     assert page.text_input(key="classroom_nickname").value == ""
+
+
+def test_a_visit_takes_no_seat_before_its_browser_has_said_who_it_is(register: Register) -> None:
+    page = visit(link=register.key, token=None)
+    assert shows_a_board(page)
+    assert register.members() == []
+    for reported in ("a" * 32, "a" * 32 + " " + "b" * 32):
+        page.session_state[owner.BROWSER] = reported
+        page.run()
+        [member] = register.members()
+        assert set(member.names) == {owner_of(token) for token in reported.split()}  # and none of the visit
+
+
+def test_a_browser_that_keeps_nothing_has_a_seat_for_its_visit(register: Register) -> None:
+    page = visit(link=register.key, token="")
+    page.run()
+    assert [member.label for member in register.members()] == ["Student 1"]
+
+
+def test_a_run_begun_before_the_browser_spoke_has_the_seat_that_its_browser_keeps(register: Register) -> None:
+    page = visit("training", register.key, token=None)
+    page.button(key="training_start").click().run()
+    [former] = register.members()
+    page.session_state[owner.BROWSER] = "a" * 32
+    page.switch_page(frame.page_file("classroom")).run()
+    [member] = register.members()
+    assert set(member.names) == {*former.names, owner_of("a" * 32)}
+    classmates._board.clear()
+    assert page.run().dataframe[0].value["who"].tolist() == ["Student 1"]
 
 
 def test_a_seat_holds_every_name_that_a_visit_may_bring() -> None:

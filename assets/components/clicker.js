@@ -23,9 +23,9 @@ export default function ({ parentElement, setTriggerValue }) {
     const walk = KEYS[event.key];
     if (!walk || sent || belongsToSomebodyElse(event)) return;
     event.preventDefault();
-    const lesson = document.querySelector(`.st-key-present_${walk}`);
-    const link = lesson?.querySelector("a[href]:not([disabled])");
-    if (lesson && !link) return; // there is no lesson before the first, or after the last
+    const leads = walk === "next" || walk === "previous"; // to a lesson: what else is called like a key is no link
+    const link = leads && document.querySelector(`.st-key-present_${walk} a[href]:not([disabled])`);
+    if (leads && !link) return; // there is no lesson before the first, or after the last
     sent = true;
     place.removeAttribute("aria-keyshortcuts");
     if (link) link.click();

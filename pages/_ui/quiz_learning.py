@@ -115,7 +115,8 @@ def memory() -> list[Question]:
 
 def _temperature() -> Question:
     mine = thread.run()
-    run = mine if mine.weights("last") else Run(thread.SMALL_RUN)
+    # There is no gap to ask for without weights to speak with, or in a text too short for validation windows.
+    run = mine if mine.weights("last") and thread_numbers.look(mine).looks else Run(thread.SMALL_RUN)
     voice, prompt = Voice("the run", run.folder, "last"), run.text.prompt or run.text.text[:BEGINNING]
     plain, hot = (resources.next_tokens(voice, prompt, rules) for rules in (SamplingConfig(), HOT))
     moved = float((plain["logit"] - hot["logit"]).abs().max())

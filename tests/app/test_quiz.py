@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from gptcore.config import MODEL_PRESETS
+from gptcore.config import MODEL_PRESETS, TRAIN_PRESETS
+from gptcore.corpora import read_bytes
 from gptcore.language import the_entropies
-from gptcore.runs.store import Run
+from gptcore.paths import runs_home
+from gptcore.runs.store import Run, RunStore
+from gptcore.runs.worker import execute
 from gptcore.slips import SLIPS
 from pages._ui import frame, predict, quiz, thread
 
@@ -87,6 +91,19 @@ def test_a_run_of_ones_own_is_what_the_learning_lessons_ask_about(lesson: Open, 
     said = " ".join(text.value for text in box(page).markdown)
     assert "Your run has" in said
     assert "have shortened in your run?" in said
+
+
+def test_a_run_without_validation_windows_leaves_the_question_of_the_gap_to_the_small_recorded_run(
+    lesson: Open,
+) -> None:
+    short = read_bytes(b"One two three four five six seven eight nine ten. " * 10, "short.txt")
+    settings = replace(TRAIN_PRESETS["class"], steps=2, eval_every=1, batch_size=1, sample_tokens=1)
+    run = RunStore(runs_home()).create(short, MODEL_PRESETS["class"], settings)
+    assert execute(run) == "done"
+    assert run.weights("last")
+    page = opened(lesson, "memory", **{thread.RUN: run.id})
+    assert not page.exception
+    assert "The small recorded run ends" in " ".join(text.value for text in box(page).markdown)
 
 
 def test_nothing_is_asked_before_the_part_is_opened(lesson: Open) -> None:

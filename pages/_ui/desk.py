@@ -35,6 +35,7 @@ class Desk:
 
     Attributes:
         voice: Whose scores.
+        version: Of its weights: those of a run change while it is trained.
         prompt: What the student typed.
         prompt_ids: Its tokens.
         taken: The tokens that were taken since, one by one.
@@ -43,6 +44,7 @@ class Desk:
     """
 
     voice: Voice
+    version: float
     prompt: str
     prompt_ids: list[int]
     taken: list[Drawn]
@@ -121,19 +123,20 @@ def _published() -> Desk:
     from gptcore import nine_words
 
     st.session_state.pop(PENDING, None)
-    return Desk(NINE, "", [], [], nine_words.logits(), nine_words.NineWords())
+    return Desk(NINE, resources.version(NINE), "", [], [], nine_words.logits(), nine_words.NineWords())
 
 
 def _asked(voice: Voice, prompt: str) -> Desk:
     _, tokenizer = resources.speak(voice)
     prompt_ids = resources.prompt_ids(tokenizer, prompt)
-    where = (voice, resources.version(voice), prompt)
+    version = resources.version(voice)
+    where = (voice, version, prompt)
     former, taken = st.session_state.get(TAKEN, (where, []))
     taken = taken if former == where else []
     taken = _with_pending(voice, prompt_ids, taken)
     st.session_state[TAKEN] = (where, taken)
     ids = [*prompt_ids, *(drawn.token_id for drawn in taken)]
-    return Desk(voice, prompt, prompt_ids, taken, resources.scores(voice, ids), tokenizer)
+    return Desk(voice, version, prompt, prompt_ids, taken, resources.scores(voice, ids), tokenizer)
 
 
 def _with_pending(voice: Voice, prompt_ids: list[int], taken: list[Drawn]) -> list[Drawn]:

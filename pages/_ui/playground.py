@@ -73,7 +73,7 @@ def packed(on: Desk, start: Mapping[str, Any]) -> bytes:
 
     names = token_names(on.names).iloc[likeliest_ids(on.logits, NAMED)]
     head = {
-        "run": f"{on.voice} {on.ids}",
+        "run": f"{on.voice} {on.version} {on.ids}",  # others mean other scores
         "alt": f"The next token's chances among {len(on.logits):,} tokens, under temperature, top-k and top-p",
         "names": names.tolist(),
         "given": on.prompt[-desk.SHOWN_OF_PROMPT :],

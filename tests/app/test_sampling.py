@@ -19,11 +19,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from gptcore import sampling
+from gptcore.checkpoint import save_weights
 from gptcore.config import SamplingConfig, Variant
 from gptcore.corpora import OWN_STORY, load_text
 from gptcore.draws import distinct_share, draw_counts, draw_many, effective_choices, nucleus_size, repeated_share
 from gptcore.figures.bars import next_token_bars
 from gptcore.figures.theme import marked
+from gptcore.library import load_model, new_model
 from gptcore.paths import runs_home
 from gptcore.published import NINE_WORDS
 from gptcore.runs.files import replace_json
@@ -309,6 +311,21 @@ def test_the_rules_are_no_part_of_what_is_sent_so_that_nothing_is_sent_again(pla
     playground.session_state["playground"] = {}
     after, _ = sent(playground.run())
     assert after | {"start": None} == before | {"start": None}
+
+
+def test_scores_of_weights_that_were_written_anew_are_other_scores_to_the_playground(
+    lesson: Open, finished_run: Run
+) -> None:
+    page = lesson("sampling", **{thread.RUN: finished_run.id})
+    assert page.selectbox("sampling_voice").value == "your run, best"
+    before, scores = sent(page)
+    model, tokenizer = load_model(finished_run.folder)
+    other = new_model(model.config, seed=7)
+    save_weights(finished_run.folder / "best.safetensors", other, tokenizer)
+    after, new = sent(page.run())
+    assert new.tolist() == next_logits(other, tokenizer.encode(STORY_PROMPT)).tolist() != scores.tolist()
+    assert after["run"] != before["run"]
+    assert sent(page.run())[0] == after
 
 
 def test_what_the_plain_controls_said_is_where_the_playground_begins_and_back(playground: AppTest) -> None:

@@ -8,7 +8,7 @@ const DRAWS = [1, 100, 1000, 10000];
 const STAGES = ["logit", "top-k", "÷ T", "softmax", "top-p"];
 const TOP_P_FIRST = ["logit", "top-k", "softmax", "top-p", "÷ T"];
 const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽" };
-const REST_MILLISECONDS = 200; // after the last move, before the page is told
+const REST_MILLISECONDS = 200; // after the last move, before the page is told; at once where the hand goes elsewhere
 const PATIENCE_MILLISECONDS = 3000; // for the next token's scores
 
 function element(name, className = "", text = "") {
@@ -114,6 +114,7 @@ class Playground {
     const sliders = [temperature, top_k, top_p];
     for (const input of sliders) input.addEventListener("input", () => this.read());
     for (const input of [...sliders, top_p_first, seed]) input.addEventListener("change", () => this.read(true));
+    root.addEventListener("focusout", () => this.tell()); // before whatever was clicked
     take.addEventListener("click", () => this.take(this.drawn));
     this.drawButtons = DRAWS.map((count) => {
       const button = element("button", "", grouped(count));
@@ -169,7 +170,15 @@ class Playground {
     });
     if (!report) return;
     clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.report("rules", this.rules), REST_MILLISECONDS);
+    this.telling = setTimeout(() => this.tell(), REST_MILLISECONDS);
+  }
+
+  // Tells the page what it has not been told yet.
+  tell() {
+    if (!this.telling) return;
+    clearTimeout(this.telling);
+    this.telling = undefined;
+    this.report("rules", this.rules);
   }
 
   draw() {

@@ -276,6 +276,19 @@ def test_a_prompt_is_shown_literally(page: Page, playground: Locator, arrive: Ar
     expect(playground.locator("img, script")).to_have_count(0)
 
 
+def test_a_seed_that_was_typed_holds_for_a_click_that_comes_at_once(
+    page: Page, playground: Locator, arrive: Arrive
+) -> None:
+    playground.get_by_text("More").click()
+    for seed in (7, 8):
+        playground.get_by_role("spinbutton", name="Seed").fill(str(seed))
+        page.get_by_role("button", name="Go on").click(delay=100)  # between press and release, as of a hand
+        expect(page.get_by_text(f"seed {seed}; 50 tokens.")).to_be_visible()
+        arrive(page, SAMPLING)
+        text = TOKENIZER.decode([drawn.token_id for drawn in generate(MODEL, IDS, SamplingConfig(seed=seed), 50)])
+        expect(page.get_by_test_id("stCode").first).to_have_text(PROMPT + text)
+
+
 def test_stop_ends_a_text_and_keeps_what_is_written(page: Page, playground: Locator, arrive: Arrive) -> None:
     most = page.get_by_label("Tokens to add")
     most.fill("400")

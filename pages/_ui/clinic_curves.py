@@ -173,7 +173,7 @@ def _case(name: str, case: Case, run: Run | None) -> None:
             st.markdown(clinic_words.giveaway(name, shown))
             if shown.said:
                 st.caption("What it says at the end when asked to go on with the bold beginning:")
-                chips.copied(*shown.said, [], key="clinic_said")
+                chips.copied(*shown.said, [], key="clinic_sample")
     with left:
         if shown.is_evaluated:
             without = trials.recorded(gallery.WITHOUT[name]) if compared else None

@@ -289,6 +289,16 @@ def test_the_quiz_names_no_curve_and_scores_the_first_guess(lesson: Open, drawn:
     assert "That was the last one." in prose(page)
 
 
+def test_what_was_answered_is_still_so_after_another_part(lesson: Open) -> None:
+    page = opened(lesson, "Gallery")
+    page.segmented_control(clinic_curves.PART).set_value(QUIZ).run()
+    page.radio("clinic_guess_1_0").set_value(gallery.ask(1, 0).answer).run()
+    for part in ("Gallery", CARD, QUIZ):
+        page.segmented_control(clinic_curves.PART).set_value(part).run()
+        assert not page.exception
+    assert "1 right of 1 answered." in prose(page)
+
+
 def test_a_second_guess_does_not_count(lesson: Open) -> None:
     page = opened(lesson, QUIZ)
     question = gallery.ask(1, 0)

@@ -19,7 +19,7 @@ from gptcore.hub_models import MODELS
 from gptcore.machine import MIB
 from gptcore.paths import home
 from gptcore.safetensors_file import WeightsError
-from pages._ui import choices, hub_download, resources, shared_models, take_along
+from pages._ui import choices, frame, hub_download, resources, shared_models, take_along
 from pages._ui.control import among
 from pages._ui.resources import Voice
 
@@ -86,11 +86,21 @@ def _uploaded() -> Path | None:
         max_upload_size=MOST_UPLOAD_MB,
         key="pretrained_upload",
     )
-    return _keep(file) if file is not None else None
+    if file is None:
+        return None
+    try:
+        return _keep(file)
+    except OSError as error:
+        frame.refuse(OSError(f"the file can't be kept: {error.strerror or error}"))
+        return None
 
 
 def _keep(file: UploadedFile) -> Path:
-    """Give an upload a folder of its own, named by its content; what was kept once is not written again."""
+    """Give an upload a folder of its own, named by its content; what was kept once is not written again.
+
+    Raises:
+        OSError: The data folder can't be written, or the disk is full; what was begun is removed.
+    """
     kept: tuple[str, Path] | None = st.session_state.get("pretrained_kept")
     if kept is not None and kept[0] == file.file_id:
         return kept[1]
@@ -100,8 +110,12 @@ def _keep(file: UploadedFile) -> Path:
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{secrets.token_hex(4)}.part"  # two students may bring the same file at once
-        draft.write_bytes(raw)
-        draft.replace(path)
+        try:
+            draft.write_bytes(raw)
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
     st.session_state["pretrained_kept"] = (file.file_id, path)
     return path
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from gptcore import footprint, hub
 from gptcore.hub_models import MODELS
-from pages._ui import resources
+from pages._ui import resources, weights_source
 from pages._ui.resources import Voice
 
 Open = Callable[..., AppTest]
@@ -21,6 +23,23 @@ Refusals = Callable[[AppTest], list[str]]
 
 def ask_for(page: AppTest, key: str) -> AppTest:
     return page.selectbox("pretrained_source").set_value(key).run()
+
+
+def test_an_upload_that_a_full_disk_cannot_keep_is_refused_and_leaves_nothing_behind(
+    lesson: Open, data_home: Path, refusals: Refusals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path.write_bytes
+
+    def as_far_as_it_goes(path: Path, data: memoryview) -> int:
+        whole(path, data[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", as_far_as_it_goes)
+    page = ask_for(lesson("pretrained"), weights_source.UPLOAD)
+    page.file_uploader("pretrained_upload").set_value(("mine.safetensors", b"x" * 100, "")).run()
+    assert not page.exception
+    assert refusals(page) == ["The file can't be kept: No space left on device."]
+    assert [path for path in (data_home / "uploads").rglob("*") if path.is_file()] == []
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def ask(view: str, on: Desk, chosen: Rules, table: pd.DataFrame) -> None:
     """Show the views that follow every move, and ask each view's question."""
     if view == DRAW:
         sampling_views.draw(on, chosen, table)
-        sampling_questions.hold(table)
+        sampling_questions.hold(on, chosen, table)
     elif view == STEP:
         step(on, chosen, table)
         sampling_questions.lead(on, chosen)

@@ -113,7 +113,7 @@ if "untrained" in status:
     lines = resources.reference_lines(run.text.text, run.train_config)
     nearest = min(lines, key=lambda name: abs(lines[name] - first))
     predict.choice(
-        "training",
+        f"training_{run.id}",
         "Before any update, which line is this run's loss nearest to?",
         [name.rstrip(":") for name in lines],
         nearest.rstrip(":"),

@@ -53,11 +53,15 @@ def _count(question: str, is_right: bool) -> None:
 
 def ask(question: Question) -> None:
     """Ask it; once it is answered, say what is true and why. When its text changes, an older guess no longer counts."""
-    key = f"{question.key}_{zlib.crc32(question.text.encode())}"
     if isinstance(question.answer, str):
-        choice(key, question.text, list(question.options), question.answer, question.why)
-    elif number(key, question.text, question.answer):
+        choice(question.key, question.text, list(question.options), question.answer, question.why)
+    elif number(_of(question.key, question.text), question.text, question.answer):
         st.caption(question.why)
+
+
+def _of(key: str, *asked: object) -> str:
+    """The key for what is asked: where that changes, the widget is a new one, and nothing is guessed yet."""
+    return f"{key}_{zlib.crc32(repr(asked).encode())}"
 
 
 def number(key: str, question: str, answer: int) -> bool:
@@ -96,7 +100,7 @@ def choice(key: str, question: str, options: list[str], answer: str, why: str) -
 
     Args:
         key: Start of the widgets' keys.
-        question: One question.
+        question: One question; when it or its options change, an older guess no longer counts.
         options: What one may answer.
         answer: The true one, worked out from what is on screen.
         why: A sentence with the numbers.
@@ -105,6 +109,7 @@ def choice(key: str, question: str, options: list[str], answer: str, why: str) -
         Whether it was answered, so that the page may show what the question is about.
     """
     st.markdown(f"**Try it.** {question}")
+    key = _of(key, question, options)
     guess = st.pills("Your guess", options, key=f"{key}_predict_choice", label_visibility="collapsed")
     if guess is not None:
         _count(question, guess == answer)

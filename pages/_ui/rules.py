@@ -108,9 +108,14 @@ def from_plain_controls(values: Mapping[str, Any]) -> None:
 
 def in_words(config: SamplingConfig) -> str:
     """The rules in a line, as they stay true beside a text when the controls move on."""
+    return f"{chances_in_words(config)}, seed {config.seed}"
+
+
+def chances_in_words(config: SamplingConfig) -> str:
+    """Those of the rules that make the chances, in a line."""
     cuts = [f"top-k {config.top_k}"] if config.top_k else []
     cuts += [f"top-p {config.top_p:g}{' before it' if config.top_p_first else ''}"] if config.top_p else []
-    return ", ".join([f"temperature {config.temperature:g}", *(cuts or ["no cut"]), f"seed {config.seed}"])
+    return ", ".join([f"temperature {config.temperature:g}", *(cuts or ["no cut"])])
 
 
 def _about(field: str) -> dict[str, Any]:

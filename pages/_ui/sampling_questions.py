@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +11,7 @@ from gptcore.figures.bars import percent
 from gptcore.figures.theme import marked
 from pages._ui import frame, predict
 from pages._ui.desk import Desk
-from pages._ui.rules import Rules
+from pages._ui.rules import Rules, chances_in_words
 
 HELD = 0.9
 
@@ -29,13 +30,16 @@ def halve(on: Desk, rules: Rules, table: pd.DataFrame) -> None:
     )
 
 
-def hold(table: pd.DataFrame) -> None:
-    """How many tokens hold most of the probability."""
+def hold(on: Desk, rules: Rules, table: pd.DataFrame) -> None:
+    """How many tokens hold most of the probability; a guess is for the scores on the desk."""
     from gptcore.draws import nucleus_size
 
     size = nucleus_size(table["probability"].to_numpy(), HELD)
     predict.number(
-        "sampling_hold", f"How many tokens together hold {HELD:.0%} of the probability, by the rules on screen?", size
+        f"sampling_hold_{zlib.crc32(repr((on.voice, on.version, on.ids)).encode())}",
+        f"How many tokens together hold {HELD:.0%} of the probability, by the rules on screen "
+        f"({chances_in_words(rules.config)})?",
+        size,
     )
 
 

@@ -114,6 +114,17 @@ def drawn() -> Callable[..., list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="session")
+def offers() -> Callable[[AppTest, str], Any]:
+    """Finds what a question offers, by the start of its key: the rest of it changes with what is asked."""
+
+    def find(page: AppTest, key: str) -> Any:
+        (found,) = (each for each in page.button_group if re.fullmatch(rf"{key}_\d+_predict_choice", each.key or ""))
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def refusals() -> Callable[[AppTest], list[str]]:
     """The sentences in a page's error boxes as a student reads them, markdown's backslashes taken off."""
     return lambda page: [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", error.value).strip() for error in page.error]

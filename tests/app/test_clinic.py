@@ -29,6 +29,7 @@ from gptcore.variants import SoftmaxHead, UnmaskedSelfAttention
 from pages._ui import clinic_curves, clinic_words, resources, thread, trials
 
 Open = Callable[..., AppTest]
+Offers = Callable[[AppTest, str], Any]
 Drawn = Callable[..., list[dict[str, Any]]]
 QUIZ, CARD, RATE, SWEEP = "Which bug is this?", "Sanity card", "Learning rate", "Several settings"
 
@@ -463,8 +464,8 @@ def test_range_test_and_sweep_run_on_the_students_text(lesson: Open, drawn: Draw
     assert page.button("clinic_use_best").label == f"Use {best:g} for training"
 
 
-def test_a_guess_about_the_rates_is_checked_against_the_recordings(lesson: Open) -> None:
+def test_a_guess_about_the_rates_is_checked_against_the_recordings(lesson: Open, offers: Offers) -> None:
     page = opened(lesson, RATE)
     fallen = {plan.training.lr: load(plan.name).metrics["train_loss"].min() for plan in sweep(RECORDED_SUGGESTION)}
-    page.pills("clinic_rates_predict_choice").set_value(f"{min(fallen, key=lambda rate: fallen[rate]):g}").run()
+    offers(page, "clinic_rates").set_value(f"{min(fallen, key=lambda rate: fallen[rate]):g}").run()
     assert any(element.value.startswith("Yes.") for element in page.success)

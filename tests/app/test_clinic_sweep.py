@@ -18,6 +18,7 @@ from gptcore.runs.worker import execute
 from pages._ui import clinic_curves, clinic_sweep, thread
 
 Open = Callable[..., AppTest]
+Offers = Callable[[AppTest, str], Any]
 Drawn = Callable[..., list[dict[str, Any]]]
 
 
@@ -102,9 +103,9 @@ def test_a_sweep_is_stopped_and_goes_on(lesson: Open) -> None:
     assert page.button("clinic_settings_stop").label == "Stop the sweep"
 
 
-def test_a_guess_about_the_shares_is_checked_against_the_recording(lesson: Open) -> None:
+def test_a_guess_about_the_shares_is_checked_against_the_recording(lesson: Open, offers: Offers) -> None:
     page = opened(lesson)
     sweep, trials = sweep_results.recorded()
     first = sweep_results.importance(sweep, sweep_results.table(sweep, trials)).iloc[0]
-    page.pills("clinic_settings_predict_choice").set_value(clinic_sweep.WORDS[first["axis"]]).run()
+    offers(page, "clinic_settings").set_value(clinic_sweep.WORDS[first["axis"]]).run()
     assert f"{clinic_sweep.WORDS[first['axis']]} {first['share']:.0%}" in page.success[0].value

@@ -26,6 +26,7 @@ from gptcore.windows import split_text
 from pages._ui import made_language, owner, resources, thread, way_down
 
 Open = Callable[..., AppTest]
+Offers = Callable[[AppTest, str], Any]
 Drawn = Callable[..., list[dict[str, Any]]]
 
 
@@ -137,14 +138,14 @@ def test_each_token_of_the_lines_stands_above_its_true_probability(page: AppTest
         assert f"probability {probability:.3%}, costs {-math.log(probability):.2f} nats" in piece["title"]
 
 
-def test_the_prediction_is_answered_from_the_language_half_as_sure(page: AppTest) -> None:
+def test_the_prediction_is_answered_from_the_language_half_as_sure(page: AppTest, offers: Offers) -> None:
     page.slider(key="floor_strength").set_value(3.0).run()
     now, then = (make_language(strength=strength).entropies().floor for strength in (3.0, 1.5))
-    answers = page.get_by_key("floor_predict_choice")
+    answers = offers(page, "floor")
     assert answers.options == sorted(f"{level:.3f}" for level in (now / 2, now, then))
     answers.set_value(f"{now:.3f}").run()
     assert f"It is {then:.3f}." in prose(page)
-    page.get_by_key("floor_predict_choice").set_value(f"{then:.3f}").run()
+    offers(page, "floor").set_value(f"{then:.3f}").run()
     assert f"H goes from {now:.3f} to {then:.3f}" in prose(page)
     page.slider(key="floor_strength").set_value(0.0).run()
     assert "there is something to guess" in prose(page)

@@ -27,6 +27,7 @@ from gptcore.windows import split_text
 from pages._ui import passage, thread, three_judges
 
 Open = Callable[..., AppTest]
+Offers = Callable[[AppTest, str], Any]
 Drawn = Callable[[AppTest, str], list[dict[str, Any]]]
 STORY = load_text(OWN_STORY).text
 FAVOURED = ["token", "probability", "loss"]
@@ -230,10 +231,12 @@ def test_a_students_text_is_shown_letter_by_letter_and_never_as_markdown(lesson:
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_the_question_is_scored_from_the_window(page: AppTest, untrained: GPTModel, right: bool) -> None:
+def test_the_question_is_scored_from_the_window(
+    page: AppTest, untrained: GPTModel, offers: Offers, right: bool
+) -> None:
     probabilities = expected(untrained, training_ids(), 0, 16)["probability"]
     halved, mean = (-(probabilities / share).map(math.log).mean() for share in (2, 1))
-    page.button_group("loss_predict_choice").set_value(f"{halved if right else mean:.2f}").run()
+    offers(page, "loss").set_value(f"{halved if right else mean:.2f}").run()
     (verdict,) = page.success if right else page.info
     assert verdict.value.startswith("Yes. Half" if right else f"It is {halved:.2f}. Half")
 

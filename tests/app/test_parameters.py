@@ -20,10 +20,11 @@ from gptcore.costs import HERE, book_run_here, duration
 from gptcore.estimate import machine_speed, step_operations
 from gptcore.parameters import count_parameters, part_groups, training_memory, well_known_counts
 from gptcore.runs.store import Run
-from pages._ui import ledger, resources, shape, thread
+from pages._ui import ledger, predict, resources, shape, thread
 from pages._ui.costs import _power
 
 Open = Callable[..., AppTest]
+Offers = Callable[[AppTest, str], Any]
 Drawn = Callable[[AppTest, str], list[dict[str, Any]]]
 BOOK = MODEL_PRESETS["book-124m"]
 
@@ -201,14 +202,21 @@ def test_a_model_that_does_not_fit_is_still_counted(page: AppTest, monkeypatch: 
 
 
 @pytest.mark.parametrize(("preset", "right"), [("book-124m", 3), ("harry-potter", 2), ("gpt2-xl", 4)])
-def test_the_question_is_scored_from_the_ledger(page: AppTest, preset: str, right: int) -> None:
+def test_the_question_is_scored_from_the_ledger(page: AppTest, offers: Offers, preset: str, right: int) -> None:
     select(page, preset)
     config = MODEL_PRESETS[preset]
     growth = count_parameters(replace(config, emb_dim=2 * config.emb_dim)) / count_parameters(config)
-    page.button_group("parameters_predict_choice").set_value(f"about {right}").run()
+    offers(page, "parameters").set_value(f"about {right}").run()
     assert page.success[0].value.startswith(f"Yes. {growth:.2f} times")
-    page.button_group("parameters_predict_choice").set_value("about 8").run()
+    offers(page, "parameters").set_value("about 8").run()
     assert page.info[0].value.startswith(f"It is about {right}. {growth:.2f} times")
+
+
+def test_a_guess_is_for_the_shape_it_was_made_for(page: AppTest, offers: Offers) -> None:
+    offers(page, "parameters").set_value("about 8").run()
+    page.number_input("parameters_emb_dim").set_value(480).run()
+    assert offers(page, "parameters").value is None
+    assert list(page.session_state[predict.TALLY].values()) == [False]
 
 
 # ------------------------------------------------------------------------------ the numbers that people give, the slips

@@ -30,6 +30,7 @@ from pages._ui.resources import UNTRAINED, Voice
 from tests.tiny_gpt2 import TINY, tiny
 
 Open = Callable[..., AppTest]
+Offers = Callable[[AppTest, str], Any]
 Refusals = Callable[[AppTest], list[str]]
 NEW_TOKENS = 40  # as the page asks for
 STORY = load_text(OWN_STORY)
@@ -277,7 +278,7 @@ def test_tokens_are_the_bluer_the_more_they_cost(lesson: Open) -> None:
     assert [shade[i] for i in order] == sorted(shade)
 
 
-def test_which_model_was_least_surprised_is_answered_by_their_losses(lesson: Open) -> None:
+def test_which_model_was_least_surprised_is_answered_by_their_losses(lesson: Open, offers: Offers) -> None:
     page = look(lesson("pretrained"), LOSS)
     ids = resources.token_ids(split_text(STORY.text, 0.9)[1])[:513]
     losses = {}
@@ -289,7 +290,7 @@ def test_which_model_was_least_surprised_is_answered_by_their_losses(lesson: Ope
         ).losses
     at = measures.upset(list(losses.values()))
     won = min(losses, key=lambda label: losses[label][at])
-    page.button_group("pretrained_passage_predict_choice").set_value(won).run()
+    offers(page, "pretrained_passage").set_value(won).run()
     assert page.success[0].value.startswith("Yes.")
 
 

@@ -38,6 +38,7 @@ from pages._ui import choices, frame, owner, resources, rules, thread
 from pages._ui.resources import UNTRAINED, Voice
 
 Open = Callable[..., AppTest]
+Offers = Callable[[AppTest, str], Any]
 Refusals = Callable[[AppTest], list[str]]
 Drawn = Callable[..., list[dict[str, Any]]]
 PROMPT = f"sampling_prompt_{OWN_STORY}"
@@ -532,29 +533,48 @@ def test_three_rules_write_what_each_would_write_alone_and_are_measured(page: Ap
 # -------------------------------------------------------------------------------------------------------- predict first
 
 
-def answered(page: AppTest, key: str, guess: str) -> list[str]:
-    page.button_group(f"{key}_predict_choice").set_value(guess).run()
+def answered(page: AppTest, offered: Any, guess: str) -> list[str]:
+    offered.set_value(guess).run()
     return [each.value for each in page.success]
 
 
-def test_the_leader_at_half_the_temperature_is_the_leader(page: AppTest) -> None:
+def test_the_leader_at_half_the_temperature_is_the_leader(page: AppTest, offers: Offers) -> None:
     leader = frame.plain(marked(table_of(STORY_PROMPT, SamplingConfig()).nlargest(1, "logit")["token"].iloc[0]))
-    assert answered(look(page, "Step by step"), "sampling_lead", leader)[0].startswith("Yes.")
+    look(page, "Step by step")
+    assert answered(page, offers(page, "sampling_lead"), leader)[0].startswith("Yes.")
 
 
-def test_top_k_1_at_temperature_5_is_greedy(page: AppTest) -> None:
+def test_top_k_1_at_temperature_5_is_greedy(page: AppTest, offers: Offers) -> None:
     look(page, "Compare")
-    assert answered(page, "sampling_one", "any token") == []
-    assert answered(page, "sampling_one", "always the likeliest")[0].startswith("Yes.")
+    assert answered(page, offers(page, "sampling_one"), "any token") == []
+    assert answered(page, offers(page, "sampling_one"), "always the likeliest")[0].startswith("Yes.")
+
+
+def guess_how_many(page: AppTest, size: int) -> None:
+    (box,) = (each for each in page.number_input if (each.key or "").startswith("sampling_hold_"))
+    box.set_value(size)
+    next(each for each in page.button if (each.key or "").startswith("sampling_hold_")).click().run()
 
 
 def test_how_many_tokens_hold_90_percent_is_counted(page: AppTest) -> None:
     page.slider("sampling_top_k").set_value(20).run()
     look(page, "Draw")
     size = nucleus_size(table_of(STORY_PROMPT, SamplingConfig(top_k=20))["probability"].to_numpy(), 0.9)
-    page.number_input("sampling_hold_predict_guess").set_value(size)
-    page.button("sampling_hold_predict_check").click().run()
+    guess_how_many(page, size)
     assert [each.value for each in page.success] == [f"Yes: {size:,}."]
+
+
+@pytest.mark.parametrize("change", ["the rules", "the prompt"])
+def test_a_guess_about_other_scores_is_none_about_these(page: AppTest, change: str) -> None:
+    guess_how_many(look(page, "Draw"), 5)
+    assert page.info[0].value.startswith("You said 5; it is")
+    if change == "the rules":
+        page.slider("sampling_temperature").set_value(0.3).run()
+    else:
+        page.text_area(PROMPT).set_value("Once").run()
+    assert not page.exception
+    assert not page.success
+    assert not page.info
 
 
 # ------------------------------------------------------------------------------------------------------------ any model

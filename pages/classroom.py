@@ -8,10 +8,9 @@ from gptcore.address import qr_image
 from gptcore.classroom import NICKNAME_SIGNS, Member, Row, board
 from gptcore.figures.classroom import classroom_figure
 from gptcore.runs.queue import turns
-from pages._ui import challenges, charts, classmates, frame, head, owner, teach, teaching
+from pages._ui import challenges, charts, classmates, frame, head, teach, teaching
 
 frame.lesson("classroom")
-owner.recognise()
 
 
 @st.fragment(run_every=classmates.LOOK_SECONDS)

@@ -9,10 +9,9 @@ from gptcore import diagnosis, gallery, rates, sanity, sweep_results, sweeps, tr
 from gptcore.figures.clinic import case_figure, range_figure
 from gptcore.figures.sweeps import parallel_figure
 from gptcore.runs import sweeping
-from pages._ui import clinic_checks, clinic_curves, clinic_rates, clinic_sweep, frame, owner, quiz
+from pages._ui import clinic_checks, clinic_curves, clinic_rates, clinic_sweep, frame, quiz
 
 frame.lesson("clinic")
-owner.recognise()
 
 # Only the part on screen is computed; beside each stand the functions that ran for it.
 PARTS: dict[str, tuple[Callable[[], None], tuple[Callable[..., Any], ...]]] = {

@@ -7,11 +7,10 @@ from gptcore.comparison import Compared
 from gptcore.corpora import TextError, load_text
 from gptcore.figures.comparison import comparison_curves
 from gptcore.recordings import Recording
-from pages._ui import compared, frame, owner, predict, quiz, reproduce, settings, side_by_side, thread
+from pages._ui import compared, frame, predict, quiz, reproduce, settings, side_by_side, thread
 from pages._ui.compared import Offer
 
 frame.lesson("compare")
-owner.recognise()
 
 
 def _start(chosen: list[Offer]) -> None:

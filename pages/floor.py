@@ -11,11 +11,10 @@ from gptcore.figures.floor import lowest_by_share, share_curves
 from gptcore.language import TOKENS, Language, entropy, make_language, the_entropies, the_language
 from gptcore.loss import perplexity
 from gptcore.published import BITS_OF_A_LETTER
-from pages._ui import frame, made_language, owner, quiz, way_down
+from pages._ui import frame, made_language, quiz, way_down
 from pages._ui.way_down import PAIRS
 
 frame.lesson("floor")
-owner.recognise()
 
 
 def _controls() -> float:

@@ -38,14 +38,12 @@ BY_HEART_READINGS = 8  # the class preset knows its text by heart after twelve, 
 FIRST_POINT_SECONDS = 0.8  # a run that can start at once has its first point by then
 
 frame.lesson("training")
-owner.recognise()
 
 
 def _submit(model: GPTConfig, config: TrainConfig) -> None:
     """Queue the run. One that starts at once is shown with its first point, without waiting for the next look."""
     teaching.check(thread.text(), model, config)
     run = requests.submit(thread.store(), thread.text(), model, config, owner.name())
-    owner.runs().append(run.id)
     classmates.sit_down()
     thread.follow(run)
     patience = time.monotonic() + FIRST_POINT_SECONDS

@@ -169,12 +169,10 @@ def _watch(mine: Sweeping) -> None:
 def _advance(mine: Sweeping) -> Standing | None:
     """One step of the sweep; None where it was refused, in words."""
     try:
-        standing = sweeping.advance(mine)
+        return sweeping.advance(mine)
     except (ValueError, MemoryError, OSError, Timeout) as error:
         frame.refuse(error)
         return None
-    owner.runs().extend(trial.run for trial in standing.trials if trial.run not in owner.runs())
-    return standing
 
 
 def _progress(sweep: Sweep, standing: Standing) -> None:

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from gptcore.paths import ASSETS
-from pages._ui import charts, follow, head, locks, present, share, teaching, thread, tour
+from pages._ui import charts, follow, head, locks, owner, present, share, teaching, thread, tour
 
 
 class Lesson(NamedTuple):
@@ -126,6 +126,7 @@ def lesson(key: str) -> None:
     locks.hold(key)
     tour.bar(key)
     thread.strip(key)
+    owner.recognise()
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-head"):
         st.header(about.question, anchor=False)
         if present.is_on():

@@ -9,39 +9,52 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
+from pathlib import Path
 
 import streamlit as st
 
 from gptcore.paths import ASSETS, runs_home
-from gptcore.runs import requests, sweeping
+from gptcore.runs import sweeping
+from gptcore.runs.files import Stamp, stamp_of
 from gptcore.runs.store import RunStore, owner_of
 from pages._ui import teaching
+from pages._ui.kept import kept
 
 # In the session alone: what the browser reported (its own token, then those of visits; nothing where it keeps nothing),
-# this visit's token, and that token again once something was begun in its name.
-BROWSER, VISIT, BEGUN = "owner_browser", "owner_visit", "owner_begun"
-RUNS = "owner_runs"
+# this visit's token, that token again once something was begun in its name, and whether the page on screen has asked
+# whose something is.
+BROWSER, VISIT, BEGUN, ASKED = "owner_browser", "owner_visit", "owner_begun", "owner_asked"
 TOKENS = re.compile(r"([0-9a-f]{32}( [0-9a-f]{32}){0,31})?")
 
 _component = st.components.v2.component(
-    "glassbox_owner", html="<i hidden></i>\n", js=(ASSETS / "components" / "owner.js").read_text(encoding="utf-8")
+    "glassbox_owner",
+    html="<i hidden></i>\n",
+    css=(ASSETS / "components" / "owner.css").read_text(encoding="utf-8"),
+    js=(ASSETS / "components" / "owner.js").read_text(encoding="utf-8"),
+    isolate_styles=False,  # its one rule is for the page around it
 )
 
 
-@st.fragment
-def recognise(key: str = "owner") -> None:
-    """Ask the browser who it is.
+def recognise() -> None:
+    """Ask the browser who it is; called once a page, before anything asks whose something is.
 
     Its answer comes at once and draws this part again, and the page only where it makes a difference: most browsers
-    that open a page have nothing here yet, and a whole class opens it at one moment.
+    that open a page have nothing here yet, a whole class opens it at one moment, and many pages are the same for all.
     """
+    st.session_state[ASKED] = False
+    _hear()
+
+
+@st.fragment
+def _hear() -> None:
     known = st.session_state.get(BROWSER)
     data = {"known": known, "begun": st.session_state.get(BEGUN)}
-    reported = _component(data=data, key=key, height=1, on_token_change=lambda: None).get("token")
+    reported = _component(data=data, key="owner", width=1, height=1, on_token_change=lambda: None).get("token")
     if not isinstance(reported, str) or not TOKENS.fullmatch(reported) or reported == known:
         return
     st.session_state[BROWSER] = reported
-    if teaching.in_class() or runs() or sweeping.all_of(RunStore(runs_home()), names()):
+    if st.session_state[ASKED] and (teaching.in_class() or runs() or sweeping.all_of(RunStore(runs_home()), names())):
         st.rerun()
 
 
@@ -56,23 +69,33 @@ def name() -> str:
 
 def names() -> set[str]:
     """All names that this student goes by: the browser's, and the visit's where it has to do, or had to at first."""
+    st.session_state[ASKED] = True
     begun = st.session_state.get(BEGUN)
     return {owner_of(token) for token in (*(_reported() or [_visit()]), *([begun] if begun else []))}
 
 
 def is_known() -> bool:
     """Whether these names will last: those of a visit whose browser is still to speak may own nothing in a moment."""
+    st.session_state[ASKED] = True
     return BROWSER in st.session_state or BEGUN in st.session_state
 
 
 def runs() -> list[str]:
-    """Ids of this student's runs, the oldest first: looked up once in a visit, and added to from then on."""
-    mine = st.session_state.get(RUNS)
-    if mine is None or mine[0] != names():
-        found = [run.id for run in RunStore(runs_home()) if requests.is_of(run, names())]
-        mine = st.session_state[RUNS] = (names(), found)
-    ids: list[str] = mine[1]
-    return ids
+    """Ids of this student's runs, the oldest first, whichever tab began them."""
+    store, mine = RunStore(runs_home()), names()
+    rung = stamp_of(store.bell.stat()) if store.bell.exists() else None
+    return [run_id for run_id, owner in _owners(store.root, rung).items() if owner in mine]
+
+
+@kept(2)
+def _owners(root: Path, rung: Stamp | None) -> dict[str, str | None]:
+    """Whose each run is, looked up anew once the bell was rung, as it is for each that is added."""
+    del rung  # part of the key only
+    found: dict[str, str | None] = {}
+    for run in RunStore(root):
+        with suppress(FileNotFoundError):  # deleted in this instant
+            found[run.id] = run.config.get("owner")
+    return found
 
 
 def _reported() -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from gptcore.paths import ASSETS
-from pages._ui import follow, owner
+from pages._ui import follow
 
 PRESENTING, FOLLOW, HEARD = "present_on", "present_follow", "present_heard"
 STYLE = """<style>
@@ -106,5 +106,4 @@ def _heard(said: str) -> None:
 
 def beneath(current: str) -> None:
     """Draw what stands beneath a presented lesson's question: the presenter's own run."""
-    owner.recognise("owner_presenting")
     follow.own(current, goes=st.session_state.get(FOLLOW, False))

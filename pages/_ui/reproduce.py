@@ -198,5 +198,4 @@ def _again(run: Run) -> None:
     except (ValueError, MemoryError, OSError, Timeout) as error:  # too many wait, no room, or deleted in this instant
         st.session_state[REFUSED] = str(error)
         return
-    owner.runs().append(new.id)
     compared.add(new)

@@ -154,10 +154,7 @@ def start(plans: Sequence[Plan], follow: bool = False) -> None:
             if plan.name not in known:
                 training = _settings(plan)
                 teaching.check(thread.text(), plan.model, training)
-                run = known[plan.name] = requests.submit(
-                    thread.store(), thread.text(), plan.model, training, owner.name()
-                )
-                owner.runs().append(run.id)
+                known[plan.name] = requests.submit(thread.store(), thread.text(), plan.model, training, owner.name())
     except (ValueError, MemoryError, OSError, Timeout) as error:
         st.session_state[REFUSED] = str(error)
     else:

@@ -70,7 +70,6 @@ def train(share: float) -> None:
     text, training = load_text(plan.text), teaching.within(plan.training)
     teaching.check(text, plan.model, training)
     run = requests.submit(thread.store(), text, plan.model, training, owner.name())
-    owner.runs().append(run.id)
     thread.follow(run)
     st.rerun()
 

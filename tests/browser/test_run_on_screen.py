@@ -15,7 +15,7 @@ from pages._ui.frame import LESSONS, Lesson
 
 Arrive = Callable[[Page, Lesson], None]
 Train = Callable[[Page, int], None]
-TRAINING = next(lesson for lesson in LESSONS if lesson.key == "training")
+TRAINING, SAMPLING = (lesson for lesson in LESSONS if lesson.key in ("training", "sampling"))
 FOREVER = 100_000  # steps
 MINUTES = 3 * 60_000  # milliseconds of patience with a run on a busy machine
 STOPPED = 10_000  # milliseconds; two seconds on a machine at rest
@@ -82,6 +82,19 @@ def test_a_run_begun_before_the_browser_has_said_who_it_is_stays_the_browsers(
     page.reload()
     arrive(page, TRAINING)
     cancel(page)
+
+
+def test_a_refresh_of_any_lesson_knows_all_of_ones_own_runs(
+    page: Page, arrive: Arrive, from_menu: Arrive, train: Train
+) -> None:
+    for _ in range(2):
+        train(page, 2)
+        expect(state(page)).to_contain_text("done · step 2 of 2", timeout=MINUTES)
+    from_menu(page, SAMPLING)
+    page.reload()
+    arrive(page, SAMPLING)
+    page.locator(".st-key-sampling_voice input").click()
+    expect(page.get_by_role("option", name="your run 1, best")).to_be_visible()
 
 
 def test_another_browser_may_watch_by_the_address_and_do_nothing_else(

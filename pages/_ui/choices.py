@@ -123,6 +123,12 @@ def own_run() -> None:
     if len(numbered) < 2:
         return
     mine = {run.id: run for run in numbered.values()}
+
+    def go_on() -> None:
+        chosen = mine[st.session_state["own_run"]]
+        if chosen.exists:  # another tab may have deleted it since this list was drawn
+            thread.follow(chosen)
+
     names = {run.id: f"Run {number}, {run.status['state']}" for number, run in numbered.items()}
     current = thread.run().id
     st.session_state["own_run"] = current if current in mine else None
@@ -133,7 +139,7 @@ def own_run() -> None:
         key="own_run",
         placeholder="another run is shown",
         label_visibility="collapsed",
-        on_change=lambda: thread.follow(mine[st.session_state["own_run"]]),
+        on_change=go_on,
     )
 
 

@@ -93,7 +93,8 @@ def _asking(request: Callable[[Run, set[str]], None], run: Run) -> Callable[[], 
         try:
             request(run, owner.names())
         except (ValueError, OSError) as error:  # too many wait, the owner has changed, the disk is full
-            st.session_state["training_refused"] = str(error)
+            if run.exists:  # else another tab has deleted it, and there is nothing to refuse
+                st.session_state["training_refused"] = str(error)
         if not run.exists:
             thread.forget()
 

@@ -72,6 +72,25 @@ def test_a_run_that_was_deleted_in_another_tab_is_no_ones(lesson: Open) -> None:
     assert not [box for box in page.selectbox if box.key == "own_run"]
 
 
+@pytest.mark.parametrize("clicked", ["own_run", "training_go_on", "training_delete"])
+def test_a_click_on_a_run_that_another_tab_has_deleted_finds_another_run(lesson: Open, clicked: str) -> None:
+    first, second = make(), make()
+    for run in (first, second):
+        run.update_status(state="done", can_go_on=True)
+    page = lesson("training", **{owner.BROWSER: TOKEN, thread.RUN: first.id})
+    gone = second if clicked == "own_run" else first
+    RunStore(runs_home()).delete(gone)
+    if clicked == "own_run":
+        page.selectbox(clicked).select(gone.id).run()
+    else:
+        page.button(clicked).click().run()
+    assert not page.exception
+    assert not page.error
+    assert not page.warning
+    kept = [page.session_state[thread.RUN]] if thread.RUN in page.session_state else []
+    assert kept == ([first.id] if clicked == "own_run" else [])  # else the recorded run takes its place
+
+
 @pytest.mark.parametrize(("key", "asked"), [("home", False), ("tokens", False), ("sampling", True), ("loss", True)])
 def test_whether_a_page_has_to_know_whose_something_is_shows_while_it_is_drawn(
     lesson: Open, key: str, asked: bool

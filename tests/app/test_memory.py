@@ -54,6 +54,12 @@ def trained(text: Text = STORY, config: TrainConfig = QUICK) -> Run:
     return run
 
 
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No text is cut short because other tests use the core, too; the budget has a test of its own."""
+    monkeypatch.setattr(recital, "SECONDS", 600.0)
+
+
 def prose(page: AppTest) -> str:
     return " ".join(element.value for element in [*page.markdown, *page.caption, *page.info, *page.success])
 

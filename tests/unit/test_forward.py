@@ -160,7 +160,7 @@ def test_no_token_and_too_many_are_refused_in_a_sentence(tokens: int, sentence: 
 
 @given(CONFIGS, st.integers(0, 5))
 def test_the_last_row_of_the_lens_is_the_models_own_answer(config: GPTConfig, at: int) -> None:
-    model, ids = stirred(config), some_ids(6)
+    model, ids = stirred(config).double(), some_ids(6)  # a norm of two numbers may make much of a rounding error
     with torch.no_grad():
         assert_same(logit_lens(model, trace(model, ids), at)[-1], model(torch.tensor([ids]))[0, at])
 

@@ -25,6 +25,7 @@ from pages._ui.kept import kept
 # this visit's token, that token again once something was begun in its name, and whether the page on screen has asked
 # whose something is.
 BROWSER, VISIT, BEGUN, ASKED = "owner_browser", "owner_visit", "owner_begun", "owner_asked"
+COMPONENT = "owner"
 TOKENS = re.compile(r"([0-9a-f]{32}( [0-9a-f]{32}){0,31})?")
 
 _component = st.components.v2.component(
@@ -50,12 +51,23 @@ def recognise() -> None:
 def _hear() -> None:
     known = st.session_state.get(BROWSER)
     data = {"known": known, "begun": st.session_state.get(BEGUN)}
-    reported = _component(data=data, key="owner", width=1, height=1, on_token_change=lambda: None).get("token")
-    if not isinstance(reported, str) or not TOKENS.fullmatch(reported) or reported == known:
+    _component(data=data, key=COMPONENT, width=1, height=1, on_token_change=lambda: None)
+    _listen()
+    if st.session_state.get(BROWSER) == known:
         return
-    st.session_state[BROWSER] = reported
     if st.session_state[ASKED] and (teaching.in_class() or runs() or sweeping.all_of(RunStore(runs_home()), names())):
         st.rerun()
+
+
+def _listen() -> None:
+    """Take over what the browser says.
+
+    It says it once, in a request of its own, and a server drops one for a part of a page that it does not know (yet),
+    as after it took over another server's visitors. But every later request says it along.
+    """
+    reported = st.session_state.get(COMPONENT, {}).get("token")
+    if isinstance(reported, str) and TOKENS.fullmatch(reported):
+        st.session_state[BROWSER] = reported
 
 
 def name() -> str:
@@ -77,6 +89,7 @@ def names() -> set[str]:
 def is_known() -> bool:
     """Whether these names will last: those of a visit whose browser is still to speak may own nothing in a moment."""
     st.session_state[ASKED] = True
+    _listen()
     return BROWSER in st.session_state or BEGUN in st.session_state
 
 
@@ -100,6 +113,7 @@ def _owners(root: Path, rung: Stamp | None) -> dict[str, str | None]:
 
 def _reported() -> list[str]:
     """The tokens that the browser keeps, as far as it has said so; its own comes first."""
+    _listen()
     tokens: str = st.session_state.get(BROWSER, "")
     return tokens.split()
 

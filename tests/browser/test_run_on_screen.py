@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from pages._ui.frame import LESSONS, Lesson
 
@@ -95,6 +96,34 @@ def test_a_refresh_of_any_lesson_knows_all_of_ones_own_runs(
     arrive(page, SAMPLING)
     page.locator(".st-key-sampling_voice input").click()
     expect(page.get_by_role("option", name="your run 1, best")).to_be_visible()
+
+
+def test_a_run_is_its_owners_though_what_the_browser_said_first_was_lost_on_the_way(
+    running: Page, arrive: Arrive
+) -> None:
+    lost: list[str] = []
+
+    def pass_on(line: WebSocketRoute) -> None:
+        server = line.connect_to_server()
+
+        def send(message: str | bytes) -> None:
+            said = BackMsg.FromString(message if isinstance(message, bytes) else message.encode()).rerun_script
+            if (
+                not lost
+                and said.fragment_id
+                and any(b"owner" in str(each.id).encode() for each in said.widget_states.widgets)
+            ):
+                lost.append(said.fragment_id)
+            else:
+                server.send(message)
+
+        line.on_message(send)
+
+    running.route_web_socket(re.compile("/_stcore/stream"), pass_on)
+    running.reload()
+    arrive(running, TRAINING)
+    cancel(running)
+    assert lost
 
 
 def test_another_browser_may_watch_by_the_address_and_do_nothing_else(

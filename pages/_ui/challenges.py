@@ -105,7 +105,7 @@ def _sealed(held: Held) -> None:
                 {
                     "place": [1 + sum(x.validation < each.validation for x in leaders) for each in leaders],
                     "who": [each.label for each in leaders],
-                    "run": [classmates.watch(each.run) for each in leaders],
+                    "run": classmates.watch(each.run for each in leaders),
                     "lowest validation loss": [each.validation for each in leaders],
                     "runs tried": [sum(x.seat == each.seat for x in now.tried) for each in leaders],
                 }

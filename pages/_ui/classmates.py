@@ -7,6 +7,7 @@ the link to the class. Nobody is asked for a name. What is left out: what is dra
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -46,10 +47,9 @@ class Board(NamedTuple):
 
 @st.cache_resource(ttl=SHARED_SECONDS, max_entries=4, show_spinner=False)
 def _board(root: Path, key: str, guests: bool) -> Board:
-    del key  # another class is another board
     begun = time.perf_counter()
     rows, more = board(RunStore(root), teaching.register().members(), guests=guests)
-    figure = classroom_figure([_cell(row) for row in rows])
+    figure = classroom_figure([_cell(row, key) for row in rows])
     return Board(rows, more, figure, time.perf_counter() - begun)
 
 
@@ -58,8 +58,9 @@ def look() -> Board:
     return _board(thread.store().root, teaching.register().key, teaching.is_teacher())
 
 
-def _cell(row: Row) -> Cell:
-    return Cell(row.label, _note(row), _address(row.run.id), resources.metrics(row.run), row.steps)
+def _cell(row: Row, key: str) -> Cell:
+    address = f"training?{urlencode({'run': row.run.id, teaching.CLASS: key})}"  # everybody's, so without any levers
+    return Cell(row.label, _note(row), address, resources.metrics(row.run), row.steps)
 
 
 def _note(row: Row) -> str:
@@ -68,14 +69,13 @@ def _note(row: Row) -> str:
     return f"place {row.waits.place}" if row.waits else row.state
 
 
-def _address(run_id: str, **said: str) -> str:
-    """The class is in it: what is begun beside a run that is watched is this class's, too."""
-    return "training?" + urlencode({"run": run_id, teaching.CLASS: teaching.register().key, **said})
+def watch(run_ids: Iterable[str]) -> list[str]:
+    """Where runs are watched, seen from the board: in its class and under this visit's levers, as is what one begins.
 
-
-def watch(run_id: str) -> str:
-    """Where a run is watched, seen from the board, under this visit's levers: who knows the address may watch it."""
-    return _address(run_id, **teaching.written())
+    Who knows such an address may watch the run.
+    """
+    said = urlencode({teaching.CLASS: teaching.register().key, **teaching.written()})
+    return [f"training?run={run_id}&{said}" for run_id in run_ids]
 
 
 def people(number: int) -> str:
@@ -101,7 +101,7 @@ def table(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "who": [row.label for row in rows],
-            "run": [watch(row.run.id) for row in rows],
+            "run": watch(row.run.id for row in rows),
             "text": [row.text for row in rows],
             "layers × width": [row.model for row in rows],
             "state": [row.state for row in rows],

@@ -99,7 +99,7 @@ def table(places: list[Place]) -> pd.DataFrame:
             "who": [place.label for place in places],
             "by validation": [place.by_validation for place in places],
             "on the sealed part": [place.by_sealed for place in places],
-            "run": [classmates.watch(place.run) for place in places],
+            "run": classmates.watch(place.run for place in places),
             "lowest validation loss": [place.validation for place in places],
             "sealed loss": [place.sealed for place in places],
             "standard error": [place.error for place in places],

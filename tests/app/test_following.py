@@ -153,4 +153,4 @@ def test_a_run_begun_on_another_text_than_a_links_is_found_with_its_own_text_by_
 
 
 def test_a_link_on_the_board_names_the_class(register: Register) -> None:
-    assert classmates.watch("0123456789abcdef") == f"training?run=0123456789abcdef&class={register.key}"
+    assert classmates.watch(["0123456789abcdef"]) == [f"training?run=0123456789abcdef&class={register.key}"]
